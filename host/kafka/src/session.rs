@@ -1,0 +1,515 @@
+//! A member of a group with its producer.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::Offset;
+use rdkafka::consumer::{CommitMode, Consumer as _, RebalanceProtocol};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::Producer as _;
+use record::log::{
+    CommitError, Committed, Isolation, LogError, LogEvent, PollLimit, Polled, Position, Session, SessionConfig, Writes,
+};
+use record::{Batch, NextOffset, TopicPartition};
+
+use crate::config::KafkaConfig;
+use crate::consumer::{Consumer, list, offset, partition_number, positions};
+use crate::error::{TransactionError, log_error, transaction_error};
+use crate::producer::Producer;
+
+const INIT_TIMEOUT: Duration = Duration::from_secs(30);
+const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
+/// A commit that takes longer is of unknown fate: an answer that was lost and a request that is
+/// still on its way look the same, and the old producer is not used again.
+const COMMIT_MAX: Duration = Duration::from_secs(15);
+
+/// Where a transaction stands. Commit and abort are called in slices and go on where they were.
+///
+/// ```text
+///   None --produce--> Open --commit--> Flushing -> Offsets -> Committing --> None
+///                      |                   \_______________________|
+///                      +--abort--> Aborting <-- must abort --------+--> None
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stage {
+    None,
+    Open,
+    Flushing,
+    Offsets,
+    Committing,
+    /// With the error that the caller of `commit` gets when it is done.
+    Aborting(Option<AbortReason>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum AbortReason {
+    Broken(String),
+    TooLarge { topic: String, bytes: usize },
+}
+
+impl AbortReason {
+    fn into_error(self) -> CommitError {
+        match self {
+            Self::Broken(what) => CommitError::Aborted { what },
+            Self::TooLarge { topic, bytes } => CommitError::Refused(LogError::TooLarge { topic, bytes }),
+        }
+    }
+}
+
+pub(crate) struct KafkaSession {
+    consumer: Consumer,
+    /// `None` only while it is being replaced, or when that failed.
+    producer: Option<Producer>,
+    kafka: KafkaConfig,
+    config: SessionConfig,
+    stage: Stage,
+    commit_began: Option<Instant>,
+}
+
+impl KafkaSession {
+    pub(crate) fn new(kafka: &KafkaConfig, config: SessionConfig) -> Result<Self, LogError> {
+        let mut settings = kafka.consumer(&config.client_id, &config.group, Isolation::ReadCommitted);
+        if let Some(id) = &config.instance_id {
+            settings.set("group.instance.id", id);
+        }
+        let producer = new_producer(kafka, &config, INIT_TIMEOUT)?;
+        let consumer = Consumer::new(&settings)?;
+        let topics: Vec<&str> = config.topics.iter().map(|topic| &**topic).collect();
+        consumer
+            .client()
+            .subscribe(&topics)
+            .map_err(|e| log_error("subscribing", &e))?;
+        Ok(Self {
+            consumer,
+            producer: Some(producer),
+            kafka: kafka.clone(),
+            config,
+            stage: Stage::None,
+            commit_began: None,
+        })
+    }
+
+    fn is_transactional(&self) -> bool {
+        matches!(self.config.writes, Writes::Transactional { .. })
+    }
+
+    fn producer(&mut self) -> Result<&mut Producer, LogError> {
+        self.producer.as_mut().ok_or_else(|| LogError::Retriable {
+            what: "the producer could not be replaced yet".to_owned(),
+        })
+    }
+
+    fn begin(&mut self) -> Result<(), CommitError> {
+        let Some(producer) = &self.producer else {
+            return Err(CommitError::Ambiguous {
+                what: "there is no producer".to_owned(),
+            });
+        };
+        if self.stage != Stage::None {
+            return Ok(());
+        }
+        match producer.inner().begin_transaction() {
+            Ok(()) => {
+                self.stage = Stage::Open;
+                Ok(())
+            }
+            Err(error) => Err(ended(transaction_error("beginning a transaction", &error))),
+        }
+    }
+
+    /// One step of a commit or abort, of at most `left`. `Ok(true)`: done.
+    fn advance(&mut self, positions: &[Position], left: Duration) -> Result<bool, TransactionError> {
+        let Some(producer) = &self.producer else {
+            return Err(TransactionError::Ended(CommitError::Ambiguous {
+                what: "there is no producer".to_owned(),
+            }));
+        };
+        match &self.stage {
+            Stage::None => return Ok(true),
+            Stage::Open => self.stage = Stage::Flushing,
+            Stage::Flushing => {
+                if !producer.flush(left) {
+                    return Err(TransactionError::Unfinished);
+                }
+                match producer.take_failure() {
+                    None => self.stage = Stage::Offsets,
+                    Some(LogError::TooLarge { topic, bytes }) => {
+                        self.stage = Stage::Aborting(Some(AbortReason::TooLarge { topic, bytes }));
+                    }
+                    Some(LogError::Fatal { what }) => {
+                        return Err(TransactionError::Ended(CommitError::Fatal { what }));
+                    }
+                    Some(other) => return Err(TransactionError::MustAbort(other.to_string())),
+                }
+            }
+            Stage::Offsets => {
+                if !positions.is_empty() {
+                    let doing = "sending positions to the transaction";
+                    let fatal = |error: LogError| {
+                        TransactionError::Ended(CommitError::Fatal {
+                            what: error.to_string(),
+                        })
+                    };
+                    let list = crate::consumer::positions(positions).map_err(fatal)?;
+                    // Taken now: the generation changes with every rebalance.
+                    let metadata =
+                        self.consumer.client().group_metadata().ok_or_else(|| {
+                            TransactionError::MustAbort("the group's metadata is not known".to_owned())
+                        })?;
+                    producer
+                        .inner()
+                        .send_offsets_to_transaction(&list, &metadata, left)
+                        .map_err(|e| transaction_error(doing, &e))?;
+                }
+                self.stage = Stage::Committing;
+            }
+            Stage::Committing => {
+                producer
+                    .inner()
+                    .commit_transaction(left)
+                    .map_err(|e| transaction_error("committing", &e))?;
+                self.stage = Stage::None;
+                return Ok(true);
+            }
+            Stage::Aborting(reason) => {
+                let reason = reason.clone();
+                producer
+                    .inner()
+                    .abort_transaction(left)
+                    .map_err(|e| match transaction_error("aborting", &e) {
+                        TransactionError::MustAbort(what) => TransactionError::Ended(CommitError::Ambiguous { what }),
+                        other => other,
+                    })?;
+                // Refusals of records that were purged are part of the abort.
+                let _ = producer.take_failure();
+                self.stage = Stage::None;
+                // A record that the broker refused leaves a gap in the sequence numbers, and the
+                // next transaction would fail on it: only a new producer is free of that.
+                if matches!(reason, Some(AbortReason::TooLarge { .. }))
+                    && let Err(error) = self.renew(INIT_TIMEOUT)
+                {
+                    return Err(TransactionError::Ended(CommitError::Ambiguous {
+                        what: error.to_string(),
+                    }));
+                }
+                return match reason {
+                    Some(reason) => Err(TransactionError::Ended(reason.into_error())),
+                    None => Ok(true),
+                };
+            }
+        }
+        Ok(false)
+    }
+
+    /// Steps until done, failed, or the slice is over.
+    fn drive(&mut self, positions: &[Position], slice: Duration) -> Result<(), CommitError> {
+        let until = Instant::now() + slice;
+        let began = *self.commit_began.get_or_insert_with(Instant::now);
+        loop {
+            let left = until
+                .saturating_duration_since(Instant::now())
+                .max(Duration::from_millis(10));
+            let error = match self.advance(positions, left) {
+                Ok(true) => {
+                    self.commit_began = None;
+                    return Ok(());
+                }
+                Ok(false) => continue,
+                Err(error) => error,
+            };
+            match error {
+                TransactionError::MustAbort(what) if !matches!(self.stage, Stage::Aborting(_)) => {
+                    self.stage = Stage::Aborting(Some(AbortReason::Broken(what)));
+                }
+                TransactionError::Unfinished if began.elapsed() > COMMIT_MAX => {
+                    self.commit_began = None;
+                    return Err(CommitError::Ambiguous {
+                        what: format!("no answer for {} s", COMMIT_MAX.as_secs()),
+                    });
+                }
+                TransactionError::Unfinished if Instant::now() >= until => return Err(CommitError::Unfinished),
+                TransactionError::Unfinished => {}
+                other => {
+                    self.commit_began = None;
+                    return Err(ended(other));
+                }
+            }
+        }
+    }
+
+    fn commit_at_least_once(&mut self, at: &[Position], slice: Duration) -> Result<(), CommitError> {
+        let fatal = |error: LogError| CommitError::Fatal {
+            what: error.to_string(),
+        };
+        let Some(producer) = &self.producer else {
+            return Err(CommitError::Ambiguous {
+                what: "there is no producer".to_owned(),
+            });
+        };
+        if !producer.flush(slice) {
+            return Err(CommitError::Unfinished);
+        }
+        match producer.take_failure() {
+            None => {}
+            Some(error @ LogError::TooLarge { .. }) => return Err(CommitError::Refused(error)),
+            Some(LogError::Fenced { what }) => return Err(CommitError::Fenced { what }),
+            Some(LogError::Fatal { what }) => return Err(CommitError::Fatal { what }),
+            Some(other) => {
+                return Err(CommitError::Aborted {
+                    what: other.to_string(),
+                });
+            }
+        }
+        if at.is_empty() {
+            return Ok(());
+        }
+        let list = positions(at).map_err(fatal)?;
+        self.consumer.client().commit(&list, CommitMode::Sync).map_err(|error| {
+            let what = format!("committing positions: {error}");
+            match log_error("committing positions", &error) {
+                LogError::Fenced { what } => CommitError::Fenced { what },
+                LogError::Fatal { what } if !is_membership(&error) => CommitError::Fatal { what },
+                _ => CommitError::Aborted { what },
+            }
+        })
+    }
+}
+
+fn is_membership(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::UnknownMemberId | RDKafkaErrorCode::IllegalGeneration)
+    )
+}
+
+fn ended(error: TransactionError) -> CommitError {
+    match error {
+        TransactionError::Unfinished => CommitError::Unfinished,
+        TransactionError::MustAbort(what) => CommitError::Ambiguous { what },
+        TransactionError::Ended(error) => error,
+    }
+}
+
+fn new_producer(kafka: &KafkaConfig, config: &SessionConfig, timeout: Duration) -> Result<Producer, LogError> {
+    let mut settings = kafka.producer(&config.client_id);
+    if let Writes::Transactional {
+        transactional_id,
+        timeout,
+    } = &config.writes
+    {
+        settings
+            .set("transactional.id", transactional_id)
+            .set("transaction.timeout.ms", timeout.as_millis().to_string())
+            .set("message.timeout.ms", timeout.as_millis().to_string());
+    }
+    let producer = Producer::new(&settings)?;
+    if matches!(config.writes, Writes::Transactional { .. }) {
+        producer
+            .inner()
+            .init_transactions(timeout)
+            .map_err(|e| log_error("taking over the transactional id", &e))?;
+    }
+    Ok(producer)
+}
+
+impl Session for KafkaSession {
+    fn poll(&mut self, timeout: Duration, limit: PollLimit, polled: &mut Polled) -> Result<(), LogError> {
+        self.consumer.poll(timeout, limit, polled)
+    }
+
+    fn assign(&mut self, from: &[(TopicPartition, NextOffset)]) -> Result<(), LogError> {
+        let list = list(from.iter().map(|(at, next)| (at, offset(*next))))?;
+        let client = self.consumer.client();
+        let assigned = match client.rebalance_protocol() {
+            RebalanceProtocol::Eager => client.assign(&list),
+            RebalanceProtocol::Cooperative | RebalanceProtocol::None => client.incremental_assign(&list),
+        };
+        assigned.map_err(|e| log_error("taking partitions", &e))
+    }
+
+    fn unassign(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {
+        let list = list(partitions.iter().map(|at| (at, Offset::Invalid)))?;
+        let client = self.consumer.client();
+        let unassigned = match client.rebalance_protocol() {
+            RebalanceProtocol::Eager => client.unassign(),
+            RebalanceProtocol::Cooperative | RebalanceProtocol::None => client.incremental_unassign(&list),
+        };
+        unassigned.map_err(|e| log_error("giving up partitions", &e))
+    }
+
+    fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        let list = list(partitions.iter().map(|at| (at, Offset::Invalid)))?;
+        self.consumer
+            .client()
+            .pause(&list)
+            .map_err(|e| log_error("pausing", &e))
+    }
+
+    fn resume(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        let list = list(partitions.iter().map(|at| (at, Offset::Invalid)))?;
+        self.consumer
+            .client()
+            .resume(&list)
+            .map_err(|e| log_error("resuming", &e))
+    }
+
+    fn seek(&mut self, to: &[(TopicPartition, NextOffset)]) -> Result<(), LogError> {
+        if to.is_empty() {
+            return Ok(());
+        }
+        let doing = "going to a position";
+        let wanted = list(to.iter().map(|(at, next)| (at, offset(*next))))?;
+        let client = self.consumer.client();
+        let done = client
+            .seek_partitions(wanted, SEEK_TIMEOUT)
+            .map_err(|e| log_error(doing, &e))?;
+        for element in done.elements() {
+            let Err(error) = element.error() else { continue };
+            let Some((at, next)) = to
+                .iter()
+                .find(|(at, _)| *at.topic == *element.topic() && partition_number(at) == element.partition())
+            else {
+                continue;
+            };
+            // A partition whose position did not exist is not fetched any more, and cannot be
+            // sought in: it is taken anew.
+            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::State) {
+                return Err(log_error(&format!("{doing} of {at}"), &error));
+            }
+            let one = list([(at, offset(*next))])?;
+            client
+                .incremental_unassign(&one)
+                .and_then(|()| client.incremental_assign(&one))
+                .map_err(|e| log_error(&format!("{doing} of {at}"), &e))?;
+        }
+        Ok(())
+    }
+
+    fn committed(
+        &mut self,
+        partitions: &[TopicPartition],
+        timeout: Duration,
+    ) -> Result<Vec<Option<Committed>>, LogError> {
+        crate::admin::committed_by(self.consumer.client(), partitions, timeout)
+    }
+
+    fn produce(&mut self, topic: &str, batch: &Batch, partitions: &[u32]) -> Result<(), LogError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        if self.is_transactional() {
+            self.begin().map_err(|error| match error {
+                CommitError::Fenced { what } => LogError::Fenced { what },
+                CommitError::Fatal { what } => LogError::Fatal { what },
+                other => LogError::Retriable {
+                    what: other.to_string(),
+                },
+            })?;
+        }
+        self.producer()?.produce(topic, batch, partitions)
+    }
+
+    fn partitions(&mut self, topic: &str) -> Result<u32, LogError> {
+        self.producer()?.partitions(topic)
+    }
+
+    fn acknowledged(&self, at: &TopicPartition) -> Option<NextOffset> {
+        self.producer.as_ref()?.acknowledged(at)
+    }
+
+    fn flush(&mut self, deadline: Instant) -> Result<(), LogError> {
+        let producer = self.producer()?;
+        if !producer.flush(deadline.saturating_duration_since(Instant::now())) {
+            return Err(LogError::Retriable {
+                what: "records are not acknowledged yet".to_owned(),
+            });
+        }
+        producer.take_failure().map_or(Ok(()), Err)
+    }
+
+    fn commit(&mut self, positions: &[Position], slice: Duration) -> Result<(), CommitError> {
+        if !self.is_transactional() {
+            return self.commit_at_least_once(positions, slice);
+        }
+        if self.stage == Stage::None {
+            if positions.is_empty() {
+                return Ok(());
+            }
+            self.begin()?;
+        }
+        self.drive(positions, slice)
+    }
+
+    fn abort(&mut self, slice: Duration) -> Result<(), CommitError> {
+        if !self.is_transactional() {
+            return Ok(());
+        }
+        match self.stage {
+            Stage::None => return Ok(()),
+            Stage::Aborting(_) => {}
+            // A commit whose answer is awaited can no longer be aborted with certainty.
+            Stage::Committing => {
+                return Err(CommitError::Ambiguous {
+                    what: "the commit is under way".to_owned(),
+                });
+            }
+            Stage::Open | Stage::Flushing | Stage::Offsets => self.stage = Stage::Aborting(None),
+        }
+        match self.drive(&[], slice) {
+            // The reason was told to nobody yet, and the caller wants nothing but the abort.
+            Err(CommitError::Aborted { .. } | CommitError::Refused(_)) => Ok(()),
+            other => other,
+        }
+    }
+
+    fn renew(&mut self, timeout: Duration) -> Result<(), LogError> {
+        self.stage = Stage::None;
+        self.commit_began = None;
+        // The old one goes first: what it still had to send is purged, never sent.
+        self.producer = None;
+        self.producer = Some(new_producer(&self.kafka, &self.config, timeout)?);
+        Ok(())
+    }
+
+    fn close(self: Box<Self>, leave: bool, timeout: Duration) {
+        let mut this = *self;
+        let until = Instant::now() + timeout;
+        if this.stage != Stage::None {
+            let _ = this.abort(timeout.min(Duration::from_secs(5)));
+        }
+        if !leave {
+            return;
+        }
+        // A static member does not leave when its consumer is closed (KIP-345), but it does when
+        // it unsubscribes first.
+        this.consumer.client().unsubscribe();
+        let mut polled = Polled::default();
+        let mut given_up = false;
+        while Instant::now() < until && !given_up {
+            polled.clear();
+            if this
+                .consumer
+                .poll(Duration::from_millis(50), PollLimit::default(), &mut polled)
+                .is_err()
+            {
+                break;
+            }
+            for event in std::mem::take(&mut polled.events) {
+                if let LogEvent::Revoked(places) | LogEvent::Lost(places) = event {
+                    given_up |= this.unassign(&places).is_ok();
+                }
+            }
+            let left = this.consumer.client().assignment().map_or(0, |list| list.count());
+            given_up |= left == 0;
+        }
+        // The request to leave is on its way; closing waits for the connection.
+        let _ = this
+            .consumer
+            .poll(Duration::from_millis(100), PollLimit::default(), &mut polled);
+    }
+}

@@ -1,0 +1,196 @@
+//! Checks transforms: where the plugin is, what it says of itself, whether it takes its config.
+
+use std::path::{Path, PathBuf};
+
+use record::transform::Description;
+
+use crate::code;
+use crate::diagnostic::{Problem, nearest};
+use crate::raw::transforms::WasmTransform;
+use crate::text::Span;
+use crate::value::{Entry, Table, Value};
+use crate::{ConfigProblem, PluginProblem};
+
+/// Answers what a plugin says of itself and of a config table (as JSON).
+pub type Describe<'a> = dyn FnMut(&Path, &str) -> Result<Description, PluginProblem> + 'a;
+
+/// A transform whose plugin is found.
+pub(crate) struct Plugin {
+    pub path: PathBuf,
+    /// As JSON, secrets filled in.
+    pub config: String,
+    /// As JSON, as it is written.
+    pub written: String,
+    pub description: Description,
+}
+
+/// Where plugins may be.
+pub(crate) struct Root<'a> {
+    /// The pipeline file's directory, which paths are relative to.
+    pub dir: &'a Path,
+    /// As the user gave it, and resolved.
+    pub root: &'a Path,
+    pub resolved: Option<PathBuf>,
+    /// What placeholders hold: blanked out of what plugins say.
+    pub secrets: &'a [String],
+}
+
+pub(crate) fn plugin(
+    entry: &Entry,
+    raw: &WasmTransform,
+    root: &Root<'_>,
+    describe: &mut Describe<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<Plugin> {
+    const EMPTY: &Table = &Table { entries: Vec::new() };
+    let table = entry.value.as_table().unwrap_or(EMPTY);
+    let span = table.span("plugin", entry.key_span);
+    let before = problems.len();
+    let path = locate(&raw.plugin, span, root, problems);
+    let config = table.get("config");
+    let mut bad = Vec::new();
+    if let Some(config) = config {
+        config.not_json(&mut bad);
+    }
+    problems.extend(bad.into_iter().map(|span| {
+        Problem::new(
+            code::NOT_JSON,
+            span,
+            "a plugin's config goes to it as JSON, which has neither `nan` nor `inf`",
+        )
+    }));
+    let path = path?;
+    if problems.len() > before || !config.is_none_or(Value::is_filled) {
+        return None;
+    }
+    let empty = || "{}".to_owned();
+    let json = config.map_or_else(empty, |config| config.to_json(true).to_string());
+    let written = config.map_or_else(empty, |config| {
+        let mut value = config.to_json(false);
+        value.sort_all_objects();
+        value.to_string()
+    });
+    match describe(&path, &json) {
+        Ok(description) => {
+            check_description(&raw.plugin, &description, span, problems);
+            (problems.len() == before).then_some(Plugin {
+                path,
+                config: json,
+                written,
+                description,
+            })
+        }
+        Err(PluginProblem::Unusable(why)) => {
+            let why = blank(&why, root.secrets);
+            problems.push(
+                Problem::new(
+                    code::BAD_PLUGIN,
+                    span,
+                    format!("`{}` cannot be used: {why}", raw.plugin),
+                )
+                .help("`wasmill inspect` shows what a component is; `wasmill build` makes one"),
+            );
+            None
+        }
+        Err(PluginProblem::Config(list)) => {
+            for ConfigProblem { pointer, message } in list {
+                let message = blank(&message, root.secrets);
+                let span = config.map_or(entry.key_span, |config| place_of(config, &pointer, table));
+                let place = if pointer.is_empty() {
+                    "config".to_owned()
+                } else {
+                    format!("config{}", pointer.replace('/', "."))
+                };
+                problems.push(Problem::new(
+                    code::BAD_CONFIG,
+                    span,
+                    format!("`{}` refuses `{place}`: {message}", entry.key),
+                ));
+            }
+            None
+        }
+    }
+}
+
+/// The value that the pointer names; where it is not there, the table that lacks it.
+fn place_of(config: &Value, pointer: &str, table: &Table) -> Span {
+    let (value, key) = config.at_pointer(pointer);
+    if value.as_table().is_none() {
+        return value.span;
+    }
+    key.or_else(|| table.entry("config").map(|entry| entry.key_span))
+        .unwrap_or(value.span)
+}
+
+fn blank(message: &str, secrets: &[String]) -> String {
+    let mut message = message.to_owned();
+    for secret in secrets.iter().filter(|secret| secret.len() >= 3) {
+        message = message.replace(secret.as_str(), "***");
+        // Plugins show JSON, in which quotes and the like are escaped.
+        let escaped = serde_json::Value::from(secret.as_str()).to_string();
+        message = message.replace(escaped.trim_matches('"'), "***");
+    }
+    message
+}
+
+fn locate(plugin: &str, span: Span, root: &Root<'_>, problems: &mut Vec<Problem>) -> Option<PathBuf> {
+    let path = root.dir.join(plugin);
+    let resolved = match path.canonicalize() {
+        Ok(resolved) if resolved.is_file() => resolved,
+        Ok(_) => {
+            problems.push(Problem::new(code::NO_PLUGIN, span, format!("`{plugin}` is not a file")));
+            return None;
+        }
+        Err(error) => {
+            problems.push(
+                Problem::new(code::NO_PLUGIN, span, format!("there is no plugin `{plugin}`: {error}")).help(
+                    beside(&path).unwrap_or_else(|| {
+                        "the path is relative to the pipeline file; `wasmill build` makes plugins".to_owned()
+                    }),
+                ),
+            );
+            return None;
+        }
+    };
+    let inside = root.resolved.as_ref().is_some_and(|root| resolved.starts_with(root));
+    if !inside {
+        problems.push(
+            Problem::new(
+                code::PLUGIN_OUTSIDE,
+                span,
+                format!("`{plugin}` is not under the plugin root `{}`", root.root.display()),
+            )
+            .help("links are followed first; `--plugin-root DIR` names another root"),
+        );
+        return None;
+    }
+    Some(resolved)
+}
+
+/// The name in the same directory that was perhaps meant.
+fn beside(path: &Path) -> Option<String> {
+    let wanted = path.file_name()?.to_str()?;
+    let mut names: Vec<String> = std::fs::read_dir(path.parent()?)
+        .ok()?
+        .filter_map(|file| file.ok()?.file_name().into_string().ok())
+        .filter(|name| name.ends_with(".wasm"))
+        .collect();
+    names.sort();
+    nearest(wanted, names.iter().map(String::as_str), "plugins there")
+}
+
+/// What this version cannot run.
+fn check_description(plugin: &str, description: &Description, span: Span, problems: &mut Vec<Problem>) {
+    let mut refuse = |why: String| problems.push(Problem::new(code::BAD_PLUGIN, span, format!("`{plugin}` {why}")));
+    if let Some(table) = description.stores.iter().find(|store| store.table) {
+        refuse(format!(
+            "reads the table `{}`, and this version of Wasmill has no tables",
+            table.name
+        ));
+    }
+    for (what, count) in [("inputs", description.inputs.len()), ("ports", description.ports.len())] {
+        if count > usize::from(u8::MAX) {
+            refuse(format!("has {count} {what}, more than {}", u8::MAX));
+        }
+    }
+}

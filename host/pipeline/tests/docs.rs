@@ -1,0 +1,246 @@
+//! What is written about pipelines cannot drift from what is read.
+//! `UPDATE_GOLDENS=1 cargo test -p wasmill-pipeline` writes the generated parts anew.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test")]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use record::log::LogError;
+use record::offset::{NextOffset, TopicPartition};
+use record::sink::SinkError;
+use record::source::SourceError;
+use record::store::StoreError;
+use serde_json::Value;
+use wasmill_pipeline::{code, reference, schema};
+
+fn docs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs")
+}
+
+/// Compares a file with what it should be, or writes it.
+fn same(path: &Path, wanted: &str) {
+    if std::env::var_os("UPDATE_GOLDENS").is_some() {
+        std::fs::write(path, wanted).expect("written");
+    }
+    let found = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        found == wanted,
+        "{} is out of date: UPDATE_GOLDENS=1 writes it anew",
+        path.display()
+    );
+}
+
+#[test]
+fn the_schema_is_up_to_date() {
+    same(&docs().join("pipeline.schema.json"), &format!("{:#}\n", schema()));
+}
+
+#[test]
+fn the_reference_is_up_to_date() {
+    let path = docs().join("configuration.md");
+    let text = std::fs::read_to_string(&path).expect("configuration.md");
+    let (written, _) = text.split_once("## Reference\n").expect("its last section");
+    same(&path, &format!("{written}## Reference\n\n{}", reference()));
+}
+
+/// Codes of the contracts between the parts, as the errors themselves give them.
+fn codes_of_the_contracts() -> Vec<&'static str> {
+    let io = || std::io::Error::other("x");
+    let s = String::new;
+    let at = || TopicPartition {
+        topic: "t".into(),
+        partition: 0,
+    };
+    let next = NextOffset(0);
+    let sources = [
+        SourceError::Io {
+            what: s(),
+            source: io(),
+        },
+        SourceError::Changed { what: s(), why: s() },
+    ];
+    let logs = [
+        LogError::Retriable { what: s() },
+        LogError::Fenced { what: s() },
+        LogError::OutOfRange {
+            at: at(),
+            next,
+            start: next,
+            end: next,
+        },
+        LogError::NoTopic { topic: s() },
+        LogError::TooLarge { topic: s(), bytes: 0 },
+        LogError::Fatal { what: s() },
+    ];
+    let stores = [
+        StoreError::Misuse(s()),
+        StoreError::Corrupt { place: s(), what: s() },
+        StoreError::Locked { place: s() },
+        StoreError::Io {
+            place: s(),
+            source: io(),
+        },
+    ];
+    let sinks = [
+        SinkError::Retriable { what: s() },
+        SinkError::Rejected(Vec::new()),
+        SinkError::Fenced { at: at() },
+        SinkError::Fatal { what: s() },
+    ];
+    let mut codes: Vec<_> = sources.iter().map(|e| e.code().0).collect();
+    codes.extend(logs.iter().map(|e| e.code().0));
+    codes.extend(stores.iter().map(|e| e.code().0));
+    codes.extend(sinks.iter().map(|e| e.code().0));
+    codes
+}
+
+#[test]
+fn every_code_has_its_page_and_every_page_a_code() {
+    let mut pages = BTreeMap::new();
+    for file in std::fs::read_dir(docs().join("errors")).expect("docs/errors") {
+        let path = file.expect("a file").path();
+        let code = path
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .expect("a name")
+            .to_owned();
+        pages.insert(code, std::fs::read_to_string(&path).expect("a page"));
+    }
+    let mut codes = BTreeSet::new();
+    for (code, title) in code::ALL {
+        assert!(codes.insert(code.0), "{code} is there twice");
+        let page = pages.get(code.0).unwrap_or_else(|| panic!("{code} has no page"));
+        assert!(
+            page.starts_with(&format!("# {code}: {title}\n")),
+            "the page of {code} has another title"
+        );
+    }
+    for code in codes_of_the_contracts() {
+        assert!(pages.contains_key(code), "{code} has no page");
+        codes.insert(code);
+    }
+    // Pages of other areas (E02, E07 and on) are held by the crates that own the codes.
+    let ours = ["E01", "E03", "E04", "E05", "E06"];
+    for (code, page) in &pages {
+        let known = codes.contains(code.as_str()) || !ours.contains(&&code[..3]);
+        assert!(known, "the page {code} has no code");
+        assert!(
+            page.starts_with(&format!("# {code}: ")) && page.contains("**What to do.**"),
+            "{code}"
+        );
+    }
+}
+
+/// The codes that a user can meet are all met in the mistakes or here.
+#[test]
+fn every_code_is_used() {
+    let mut met = BTreeSet::new();
+    for file in std::fs::read_dir(common::tests_dir().join("mistakes")).expect("mistakes") {
+        let path = file.expect("a file").path();
+        if path.extension().is_some_and(|e| e == "err") {
+            let text = std::fs::read_to_string(&path).expect("a golden");
+            met.extend(
+                code::ALL
+                    .iter()
+                    .map(|(code, _)| code.0)
+                    .filter(|code| text.contains(&format!("[{code}]"))),
+            );
+        }
+    }
+    let error = wasmill_pipeline::load(
+        Path::new("no-such-file.toml"),
+        &common::options(&[]),
+        &mut common::describe,
+    )
+    .expect_err("no file");
+    met.insert(error.list[0].code.0);
+    let missing: Vec<_> = code::ALL
+        .iter()
+        .map(|(code, _)| code.0)
+        .filter(|code| !met.contains(code))
+        .collect();
+    assert!(missing.is_empty(), "no test meets {missing:?}");
+}
+
+/// `shape` knows these keywords of JSON Schema and no others.
+#[test]
+fn the_schema_has_no_keyword_that_is_not_checked() {
+    fn keywords(schema: &Value, found: &mut BTreeSet<String>) {
+        let Some(map) = schema.as_object() else { return };
+        for (key, value) in map {
+            found.insert(key.clone());
+            match key.as_str() {
+                "properties" => value
+                    .as_object()
+                    .into_iter()
+                    .flat_map(|p| p.values())
+                    .for_each(|p| keywords(p, found)),
+                "items" | "additionalProperties" => keywords(value, found),
+                "oneOf" | "anyOf" => value.as_array().into_iter().flatten().for_each(|o| keywords(o, found)),
+                _ => {}
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    keywords(&schema(), &mut found);
+    let known = [
+        "$schema",
+        "title",
+        "description",
+        "default",
+        "type",
+        "properties",
+        "required",
+        "additionalProperties",
+        "items",
+        "minItems",
+        "minLength",
+        "maxLength",
+        "minimum",
+        "maximum",
+        "enum",
+        "const",
+        "oneOf",
+        "anyOf",
+        "x-wasmill-secret",
+        "x-wasmill-date",
+    ];
+    let unknown: Vec<_> = found.iter().filter(|key| !known.contains(&key.as_str())).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+/// Every key of the schema is used in `whole.toml`, which loads: nothing is promised that is not read.
+#[test]
+fn every_key_is_read() {
+    let text = std::fs::read_to_string(common::tests_dir().join("whole.toml")).expect("a pipeline");
+    let loaded = common::load(
+        &text,
+        &common::options(&[("URL", "mysql://db"), ("SET", "x"), ("CONFIG", "y")]),
+    );
+    loaded.unwrap_or_else(|e| panic!("{e}"));
+    fn keys(schema: &Value, found: &mut BTreeSet<String>) {
+        for (keyword, value) in schema.as_object().into_iter().flatten() {
+            match keyword.as_str() {
+                "properties" => {
+                    let properties = value.as_object().expect("properties");
+                    found.extend(properties.keys().cloned());
+                    properties.values().for_each(|schema| keys(schema, found));
+                }
+                "additionalProperties" | "items" => keys(value, found),
+                "oneOf" | "anyOf" => value
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .for_each(|option| keys(option, found)),
+                _ => {}
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    keys(&schema(), &mut found);
+    let missing: Vec<_> = found.iter().filter(|key| !text.contains(key.as_str())).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}

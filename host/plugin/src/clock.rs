@@ -1,0 +1,100 @@
+//! How long a call may run.
+
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+use wasmtime::UpdateDeadline;
+
+use crate::host::HostError;
+
+/// A call has at least this much time, however few records it has.
+pub(crate) const CALL_TIME_MIN: Duration = Duration::from_secs(1);
+/// What runs before the first record has this much: starting an instance, `describe`, `configure`.
+pub(crate) const START_TIME: Duration = Duration::from_secs(10);
+/// A call that gets no processor may take this many times its budget by the clock on the wall.
+const WALL_FACTOR: u32 = 10;
+
+/// Measures a call by the processor time of its thread, so that a busy machine convicts nobody,
+/// with a cap by the clock on the wall.
+///
+/// Both clocks are read at the engine's ticks only, the first time at the first tick within the
+/// call: a call is given up to a tick too much, and short ones read no clock at all.
+pub(crate) struct CallClock {
+    budget: Duration,
+    started: Option<(Duration, Instant)>,
+}
+
+impl CallClock {
+    pub(crate) fn new() -> Self {
+        Self {
+            budget: START_TIME,
+            started: None,
+        }
+    }
+
+    /// A call starts.
+    pub(crate) fn start(&mut self, budget: Duration) {
+        self.budget = budget;
+        self.started = None;
+    }
+
+    /// The engine's clock has ticked while the plugin runs.
+    pub(crate) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
+        let cpu = thread_cpu_time();
+        let (cpu_start, wall_start) = *self.started.get_or_insert_with(|| (cpu, Instant::now()));
+        let ran = cpu.saturating_sub(cpu_start);
+        if ran >= self.budget {
+            return Err(wasmtime::Error::new(HostError::TimedOut(format!(
+                "it ran for {ran:.1?} of processor time, its limit is {:.1?} for this call; \
+                 raise `time_ms_per_record` if the records need it",
+                self.budget
+            ))));
+        }
+        let waited = wall_start.elapsed();
+        if waited >= self.budget * WALL_FACTOR {
+            return Err(wasmtime::Error::new(HostError::TimedOut(format!(
+                "it did not end within {waited:.1?}, {WALL_FACTOR} times its limit of {:.1?} for this call, \
+                 though it ran for {ran:.1?} only; the machine is overloaded",
+                self.budget
+            ))));
+        }
+        Ok(UpdateDeadline::Continue(1))
+    }
+}
+
+fn thread_cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or(0),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_is_not_running() {
+        let mut clock = CallClock::new();
+        clock.start(Duration::from_millis(30));
+        assert!(clock.tick().is_ok());
+        std::thread::sleep(Duration::from_millis(60));
+        assert!(clock.tick().is_ok());
+        std::thread::sleep(Duration::from_millis(300));
+        let error = clock.tick().err().unwrap();
+        assert!(error.to_string().contains("overloaded"), "{error}");
+    }
+
+    #[test]
+    fn running_ends() {
+        let mut clock = CallClock::new();
+        clock.start(Duration::from_millis(30));
+        let error = loop {
+            if let Err(error) = clock.tick() {
+                break error;
+            }
+        };
+        assert!(error.to_string().contains("time_ms_per_record"), "{error}");
+    }
+}

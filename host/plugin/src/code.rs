@@ -1,0 +1,129 @@
+//! The cache of compiled code.
+//!
+//! A file is named by the SHA-256 of the component and of everything in the engine that the code
+//! depends on, and starts with the SHA-256 of the code. What does not check out is compiled anew.
+
+use std::hash::{Hash, Hasher};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use wasmtime::component::Component;
+
+use crate::error::PluginError;
+
+/// Code that other users could write would run as us.
+const PRIVATE: u32 = 0o700;
+const SUM_BYTES: usize = 32;
+
+/// A directory of compiled code that nobody else can write to.
+pub(crate) struct CodeCache {
+    dir: PathBuf,
+    engine_hash: String,
+}
+
+impl CodeCache {
+    pub(crate) fn open(dir: PathBuf, wasm: &wasmtime::Engine) -> Result<Self, PluginError> {
+        make_private(&dir)?;
+        let mut hasher = ShaHasher(Sha256::new());
+        wasm.precompile_compatibility_hash().hash(&mut hasher);
+        let engine_hash = hex(&hasher.0.finalize()).split_off(48);
+        Ok(Self { dir, engine_hash })
+    }
+
+    /// The code of the component with this digest, if it is there and undamaged.
+    pub(crate) fn read(&self, digest: &str, wasm: &wasmtime::Engine) -> Option<Component> {
+        let path = self.path(digest);
+        let file = std::fs::read(&path).ok()?;
+        let (sum, code) = file.split_at_checked(SUM_BYTES)?;
+        if Sha256::digest(code)[..] != *sum {
+            tracing::warn!(path = %path.display(), "compiled code is damaged; it is compiled again");
+            return None;
+        }
+        match deserialize(wasm, code) {
+            Ok(component) => Some(component),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), "compiled code cannot be used; it is compiled again: {error:#}");
+                None
+            }
+        }
+    }
+
+    /// Keeps code for the next time. A cache that cannot be written costs time, nothing else.
+    pub(crate) fn write(&self, digest: &str, component: &Component) {
+        let path = self.path(digest);
+        if let Err(error) = self.try_write(&path, component) {
+            tracing::warn!(path = %path.display(), "compiled code cannot be kept: {error}");
+        }
+    }
+
+    fn try_write(&self, path: &Path, component: &Component) -> std::io::Result<()> {
+        let code = component.serialize().map_err(std::io::Error::other)?;
+        // A file of its own under a temporary name, then renamed: readers see all or nothing.
+        let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
+        file.write_all(&Sha256::digest(&code))?;
+        file.write_all(&code)?;
+        file.persist(path)?;
+        Ok(())
+    }
+
+    fn path(&self, digest: &str) -> PathBuf {
+        self.dir.join(format!("{digest}-{}.bin", self.engine_hash))
+    }
+}
+
+/// The SHA-256 of a component, in hexadecimal.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn make_private(dir: &Path) -> Result<(), PluginError> {
+    let io = |error| PluginError::io("keep compiled code in", dir, error);
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(PRIVATE)
+        .create(dir)
+        .map_err(io)?;
+    let metadata = std::fs::metadata(dir).map_err(io)?;
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err(io(std::io::Error::new(
+            std::io::ErrorKind::PermissionDenied,
+            "it belongs to another user; name another directory",
+        )));
+    }
+    if metadata.mode() & 0o777 != PRIVATE {
+        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(PRIVATE)).map_err(io)?;
+    }
+    Ok(())
+}
+
+struct ShaHasher(Sha256);
+
+impl Hasher for ShaHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+            .clone()
+            .finalize()
+            .first_chunk()
+            .map_or(0, |first| u64::from_le_bytes(*first))
+    }
+}
+
+#[allow(unsafe_code, reason = "the one way that wasmtime has to load compiled code")]
+fn deserialize(wasm: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: `code` must be what `Component::serialize` of the same version and configuration of
+    // wasmtime has written. It comes from a directory that belongs to this user and that nobody
+    // else can write to (checked when the cache was opened), from a file that only `try_write`
+    // makes, under a name with the hash of wasmtime's version and configuration (which wasmtime
+    // checks again itself), and its checksum has just been verified, so it is what was written.
+    unsafe { Component::deserialize(wasm, code) }
+}

@@ -1,0 +1,264 @@
+//! A component that is compiled and checked, but not configured.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use record::transform::Description;
+use wasmtime::Store;
+use wasmtime::component::Component;
+use wasmtime::component::types::ComponentItem;
+
+use crate::bindings::{Transform, TransformPre};
+use crate::clock::START_TIME;
+use crate::engine::Engine;
+use crate::error::PluginError;
+use crate::host::metrics::Registry;
+use crate::host::{HostData, Names, Phase};
+use crate::instance::{call_error, new_store};
+use crate::linked::{LinkOptions, Linked};
+use crate::{CONTRACT_VERSION, code, convert, description, section};
+
+/// The memory of the instance in which a plugin describes itself.
+const DESCRIBE_MEMORY_BYTES: usize = 256 << 20;
+/// What it may hand out.
+const DESCRIBE_OUTPUT_BYTES: usize = 16 << 20;
+/// All that plugins may import or export is in here.
+const PACKAGE: &str = "wasmill:plugin/";
+const EXPORTS: [&str; 2] = ["lifecycle", "processor"];
+
+/// A component that is compiled and checked, and has described itself. Cheap to clone.
+#[derive(Clone)]
+pub struct Compiled {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) engine: Engine,
+    pub(crate) pre: TransformPre<HostData>,
+    pub(crate) description: Arc<Description>,
+    pub(crate) uses: Uses,
+    imports: Vec<String>,
+    exports: Vec<String>,
+    digest: String,
+    path: PathBuf,
+}
+
+/// Functions that cost something per record, and whether the component imports them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Uses {
+    pub(crate) stream_time: bool,
+    pub(crate) seed: bool,
+}
+
+impl Compiled {
+    pub(crate) fn new(engine: &Engine, bytes: &[u8], path: &Path) -> Result<Self, PluginError> {
+        check_kind(bytes, path)?;
+        let digest = code::digest(bytes);
+        let component = compile(engine, bytes, &digest, path)?;
+        let (imports, exports, uses) = surface(engine, &component, path)?;
+        let wrong = |error: &wasmtime::Error| PluginError::WrongWorld {
+            path: path.to_owned(),
+            message: format!("{error:#}"),
+        };
+        let pre = engine.linker().instantiate_pre(&component).map_err(|e| wrong(&e))?;
+        let pre = TransformPre::new(pre).map_err(|e| wrong(&e))?;
+        let description = describe(engine, &pre, path)?;
+        let now = description::to_json(&description);
+        let kept = section::read(bytes).map_err(|message| PluginError::BadDescription {
+            path: path.to_owned(),
+            message,
+        })?;
+        if let Some(message) = kept.and_then(|then| description::difference(&then, &now)) {
+            return Err(PluginError::DescriptionChanged {
+                path: path.to_owned(),
+                message,
+            });
+        }
+        Ok(Self {
+            inner: Arc::new(Inner {
+                engine: engine.clone(),
+                pre,
+                description: Arc::new(description),
+                uses,
+                imports,
+                exports,
+                digest,
+                path: path.to_owned(),
+            }),
+        })
+    }
+
+    /// What the plugin says of itself.
+    #[must_use]
+    pub fn description(&self) -> &Description {
+        &self.inner.description
+    }
+
+    /// The interfaces that the component imports, with their versions.
+    #[must_use]
+    pub fn imports(&self) -> &[String] {
+        &self.inner.imports
+    }
+
+    /// The interfaces that the component exports, with their versions.
+    #[must_use]
+    pub fn exports(&self) -> &[String] {
+        &self.inner.exports
+    }
+
+    /// The SHA-256 of the component, in hexadecimal: whether two are the same.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.inner.digest
+    }
+
+    /// Where the component was read from.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// Gives the plugin a configuration, and tries it once.
+    ///
+    /// # Errors
+    /// [`PluginError::Config`] with everything that is wrong in it, or the plugin fails.
+    pub fn link(&self, options: LinkOptions) -> Result<Linked, PluginError> {
+        Linked::new(self.clone(), options)
+    }
+}
+
+impl std::fmt::Debug for Compiled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Compiled")
+            .field("path", &self.inner.path)
+            .field("digest", &self.inner.digest)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Only a component in WebAssembly's binary format: precompiled code would run unchecked.
+fn check_kind(bytes: &[u8], path: &Path) -> Result<(), PluginError> {
+    let message = match bytes.get(..8) {
+        Some([0, b'a', b's', b'm', 0x0d, 0, 1, 0]) => return Ok(()),
+        Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => {
+            "it is a core module; `wasmill build` makes a component of a plugin's source"
+        }
+        Some([0, b'a', b's', b'm', ..]) => "it has a version of the format that is not known",
+        Some([0x7f, b'E', b'L', b'F', ..]) => "it is native code, perhaps precompiled; give the .wasm itself",
+        _ => "it does not start as WebAssembly does",
+    };
+    Err(PluginError::NotAComponent {
+        path: path.to_owned(),
+        message: message.to_owned(),
+    })
+}
+
+fn compile(engine: &Engine, bytes: &[u8], digest: &str, path: &Path) -> Result<Component, PluginError> {
+    if let Some(component) = engine.cache().and_then(|cache| cache.read(digest, engine.wasm())) {
+        return Ok(component);
+    }
+    let component = engine
+        .pool()
+        .install(|| Component::from_binary(engine.wasm(), bytes))
+        .map_err(|error| PluginError::NotAComponent {
+            path: path.to_owned(),
+            message: format!("{error:#}"),
+        })?;
+    if let Some(cache) = engine.cache() {
+        cache.write(digest, &component);
+    }
+    Ok(component)
+}
+
+/// The names of imports and exports. An import from elsewhere, and a missing export, are told here
+/// in clear words; their types are checked when the component is linked.
+fn surface(
+    engine: &Engine,
+    component: &Component,
+    path: &Path,
+) -> Result<(Vec<String>, Vec<String>, Uses), PluginError> {
+    let wasm = engine.wasm();
+    let types = component.component_type();
+    let mut uses = Uses::default();
+    let mut imports = Vec::new();
+    for (name, item) in types.imports(wasm) {
+        if !name.starts_with(PACKAGE) {
+            return Err(PluginError::ImportRefused {
+                path: path.to_owned(),
+                import: name.to_owned(),
+                remedy: if name.starts_with("wasi:") {
+                    "build it with `wasmill build`, for a target without WASI".to_owned()
+                } else {
+                    format!("only `{PACKAGE}*` may be imported")
+                },
+            });
+        }
+        if let (ComponentItem::ComponentInstance(instance), true) = (&item.ty, name.contains("/context@")) {
+            for (function, _) in instance.exports(wasm) {
+                uses.stream_time |= function == "stream-time";
+                uses.seed |= function == "seed";
+            }
+        }
+        imports.push(name.to_owned());
+    }
+    let exports: Vec<String> = types.exports(wasm).map(|(name, _)| name.to_owned()).collect();
+    for export in EXPORTS {
+        let wanted = format!("{PACKAGE}{export}@");
+        if !exports.iter().any(|name| name.starts_with(&wanted)) {
+            let has = if exports.is_empty() {
+                "nothing".to_owned()
+            } else {
+                exports.join(", ")
+            };
+            return Err(PluginError::WrongWorld {
+                path: path.to_owned(),
+                message: format!("it does not export `{wanted}{CONTRACT_VERSION}`; it exports {has}"),
+            });
+        }
+    }
+    Ok((imports, exports, uses))
+}
+
+/// Lets the plugin describe itself, in an instance that is thrown away.
+fn describe(engine: &Engine, pre: &TransformPre<HostData>, path: &Path) -> Result<Description, PluginError> {
+    let none: Arc<str> = Arc::from("");
+    let names = Names {
+        pipeline: Arc::clone(&none),
+        transform: none,
+    };
+    let limits = record::topology::Limits {
+        memory_bytes: DESCRIBE_MEMORY_BYTES,
+        output_bytes: DESCRIBE_OUTPUT_BYTES,
+        ..Default::default()
+    };
+    let mut store: Store<HostData> = new_store(engine, names, Arc::default(), limits, Arc::new(Registry::default()));
+    store.data_mut().phase = Phase::Describe;
+    store.data_mut().clock.start(START_TIME);
+    let failed = |error: &wasmtime::Error, data: &HostData, during| PluginError::Failed {
+        name: path.display().to_string(),
+        during,
+        message: call_error(error, data).to_string(),
+    };
+    let instance = pre
+        .instance_pre()
+        .instantiate(&mut store)
+        .map_err(|error| failed(&error, store.data(), "start"))?;
+    // The types of the exported functions are compared here.
+    let bindings = Transform::new(&mut store, &instance).map_err(|error| PluginError::WrongWorld {
+        path: path.to_owned(),
+        message: format!("{error:#}"),
+    })?;
+    store.data_mut().clock.start(START_TIME);
+    store.set_epoch_deadline(1);
+    let answer = bindings
+        .wasmill_plugin_lifecycle()
+        .call_describe(&mut store)
+        .map_err(|error| failed(&error, store.data(), "describe"))?;
+    let extra = answer.extra.clone();
+    let description = convert::description(answer);
+    description::check(&description, &extra).map_err(|message| PluginError::BadDescription {
+        path: path.to_owned(),
+        message,
+    })?;
+    Ok(description)
+}

@@ -1,0 +1,93 @@
+//! The host's side of the contract: what a plugin may call, and when.
+//!
+//! No function here panics; misuse is an error, which wasmtime turns into a trap.
+
+pub(crate) mod context;
+pub(crate) mod log;
+pub(crate) mod metrics;
+pub(crate) mod state;
+
+use std::sync::Arc;
+
+use record::store::TaskState;
+use record::transform::Description;
+
+use crate::bindings::wasmill::plugin::types;
+use crate::clock::CallClock;
+use crate::memory::Memory;
+
+/// Why a host function ends the call.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HostError {
+    /// The plugin did what the contract forbids.
+    #[error("{0}")]
+    Misuse(String),
+    /// The plugin exceeded a limit.
+    #[error("{0}")]
+    Limit(String),
+    /// The plugin ran too long.
+    #[error("{0}")]
+    TimedOut(String),
+    /// State could not be used: not the plugin's fault.
+    #[error("{0}")]
+    Store(String),
+}
+
+pub(crate) fn misuse(message: impl Into<String>) -> wasmtime::Error {
+    wasmtime::Error::new(HostError::Misuse(message.into()))
+}
+
+/// What is running, and so which functions may be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Starting an instance, or `describe`: only `log`.
+    Describe,
+    /// `configure`: not state, and nothing of a record.
+    Configure,
+    /// `process`: everything.
+    Process,
+}
+
+/// Whose instance this is.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    pub(crate) pipeline: Arc<str>,
+    pub(crate) transform: Arc<str>,
+}
+
+/// What one instance's host functions work on.
+pub(crate) struct HostData {
+    pub(crate) phase: Phase,
+    pub(crate) names: Names,
+    pub(crate) description: Arc<Description>,
+    pub(crate) memory: Memory,
+    pub(crate) clock: CallClock,
+    pub(crate) call: context::CallFacts,
+    /// Here for the time of a call only.
+    pub(crate) state: Option<Box<dyn TaskState>>,
+    pub(crate) traffic: state::Traffic,
+    pub(crate) log: log::Log,
+    pub(crate) metrics: metrics::Metrics,
+}
+
+impl HostData {
+    /// `Err` unless the phase is at least `least`.
+    fn allow(&self, least: Phase, function: &str) -> wasmtime::Result<()> {
+        let allowed = match least {
+            Phase::Describe => true,
+            Phase::Configure => self.phase != Phase::Describe,
+            Phase::Process => self.phase == Phase::Process,
+        };
+        if allowed {
+            return Ok(());
+        }
+        let during = match self.phase {
+            Phase::Describe => "describe",
+            Phase::Configure => "configure",
+            Phase::Process => "process",
+        };
+        Err(misuse(format!("`{function}` must not be called in `{during}`")))
+    }
+}
+
+impl types::Host for HostData {}

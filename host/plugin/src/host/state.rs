@@ -1,0 +1,163 @@
+//! `state`: the task's stores. Whatever the guest hands in is checked before it goes there.
+
+use record::Column;
+use record::column::{MARK_BYTES, MARK_NULL};
+use record::store::{StoreError, TaskState};
+
+use super::{HostData, HostError, Phase, misuse};
+use crate::bindings::wasmill::plugin::{state, types};
+use crate::convert::{from_guest, to_guest};
+
+/// Reads go to the store in runs of this many keys, so that the answer is measured on the way.
+const GET_MANY_KEYS: usize = 1_024;
+/// Entries of one page at most.
+const SCAN_ENTRIES_MAX: u32 = 1_000;
+
+/// How much a call may write to state and read from it at once.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traffic {
+    /// Bytes written in this call.
+    pub(crate) written: usize,
+    /// Bytes that a call may write, and that it may be handed at once.
+    pub(crate) written_max: usize,
+    pub(crate) answer_max: usize,
+}
+
+fn failed(error: StoreError) -> wasmtime::Error {
+    wasmtime::Error::new(match error {
+        StoreError::Misuse(message) => HostError::Misuse(message),
+        other => HostError::Store(other.to_string()),
+    })
+}
+
+fn limit(message: String) -> wasmtime::Error {
+    wasmtime::Error::new(HostError::Limit(message))
+}
+
+impl HostData {
+    fn stores(&mut self, function: &str) -> wasmtime::Result<&mut Box<dyn TaskState>> {
+        self.allow(Phase::Process, function)?;
+        self.state
+            .as_mut()
+            .ok_or_else(|| misuse(format!("`{function}` was called, but the plugin declares no stores")))
+    }
+
+    fn store(&mut self, function: &str, store: u32, writes: bool) -> wasmtime::Result<&mut Box<dyn TaskState>> {
+        match self.description.stores.get(store as usize) {
+            None => return Err(misuse(format!("`{function}`: the plugin declares no store {store}"))),
+            Some(spec) if spec.table && writes => {
+                return Err(misuse(format!("`{function}`: the table `{}` is read-only", spec.name)));
+            }
+            Some(_) => {}
+        }
+        self.stores(function)
+    }
+
+    fn count_written(&mut self, bytes: usize) -> wasmtime::Result<()> {
+        let traffic = &mut self.traffic;
+        traffic.written = traffic.written.saturating_add(bytes);
+        if traffic.written > traffic.written_max {
+            return Err(limit(format!(
+                "it wrote more than {} MiB to state in one call; raise `output_bytes` if it needs more",
+                traffic.written_max >> 20
+            )));
+        }
+        Ok(())
+    }
+
+    fn check_answer(&self, bytes: usize) -> wasmtime::Result<()> {
+        if bytes > self.traffic.answer_max {
+            return Err(limit(format!(
+                "it read more than {} MiB of state at once, which is all its memory",
+                self.traffic.answer_max >> 20
+            )));
+        }
+        Ok(())
+    }
+}
+
+fn check(column: &Column, n: usize, highest_mark: u8, what: &str) -> wasmtime::Result<()> {
+    column
+        .check(n, highest_mark)
+        .map_err(|error| misuse(format!("the column of {what} {error}")))
+}
+
+impl state::Host for HostData {
+    fn get(&mut self, store: u32, key: Vec<u8>) -> wasmtime::Result<Option<Vec<u8>>> {
+        self.store("state.get", store, false)?.get(store, &key).map_err(failed)
+    }
+
+    fn put(&mut self, store: u32, key: Vec<u8>, value: Vec<u8>) -> wasmtime::Result<()> {
+        self.count_written(key.len() + value.len())?;
+        self.store("state.put", store, true)?
+            .put(store, &key, &value)
+            .map_err(failed)
+    }
+
+    fn remove(&mut self, store: u32, key: Vec<u8>) -> wasmtime::Result<()> {
+        self.count_written(key.len())?;
+        self.store("state.remove", store, true)?
+            .remove(store, &key)
+            .map_err(failed)
+    }
+
+    fn scan(
+        &mut self,
+        store: u32,
+        prefix: Vec<u8>,
+        after: Option<Vec<u8>>,
+        limit: u32,
+    ) -> wasmtime::Result<state::Page> {
+        let page = self
+            .store("state.scan", store, false)?
+            .scan(store, &prefix, after.as_deref(), limit.min(SCAN_ENTRIES_MAX))
+            .map_err(failed)?;
+        self.check_answer(page.keys.data.len() + page.values.data.len())?;
+        Ok(state::Page {
+            keys: to_guest(page.keys),
+            values: to_guest(page.values),
+            more: page.more,
+        })
+    }
+
+    fn get_many(&mut self, store: u32, keys: types::Column) -> wasmtime::Result<types::Column> {
+        let keys = from_guest(keys);
+        check(&keys, keys.len(), MARK_BYTES, "keys")?;
+        let stores = self.store("state.get-many", store, false)?;
+        if keys.len() <= GET_MANY_KEYS {
+            return Ok(to_guest(stores.get_many(store, &keys).map_err(failed)?));
+        }
+        let mut values = Column::default();
+        for start in (0..keys.len()).step_by(GET_MANY_KEYS) {
+            let end = (start + GET_MANY_KEYS).min(keys.len());
+            let run: Column = (start..end).map(|i| keys.get(i)).collect();
+            let found = self
+                .store("state.get-many", store, false)?
+                .get_many(store, &run)
+                .map_err(failed)?;
+            for value in found.iter() {
+                values.push(value);
+            }
+            self.check_answer(values.data.len())?;
+        }
+        Ok(to_guest(values))
+    }
+
+    fn put_many(&mut self, store: u32, keys: types::Column, values: types::Column) -> wasmtime::Result<()> {
+        let (keys, values) = (from_guest(keys), from_guest(values));
+        check(&keys, keys.len(), MARK_BYTES, "keys")?;
+        check(&values, keys.len(), MARK_NULL, "values")?;
+        self.count_written(keys.data.len() + values.data.len())?;
+        self.store("state.put-many", store, true)?
+            .put_many(store, &keys, &values)
+            .map_err(failed)
+    }
+
+    fn savepoint(&mut self) -> wasmtime::Result<u64> {
+        Ok(self.stores("state.savepoint")?.savepoint())
+    }
+
+    fn rollback(&mut self, to: u64) -> wasmtime::Result<()> {
+        self.stores("state.rollback")?.rollback(to).map_err(failed)
+    }
+}

@@ -1,0 +1,242 @@
+//! An instance of a plugin on one worker.
+
+use std::sync::Arc;
+
+use record::Batch;
+use record::topology::Limits;
+use record::transform::{Call, CallError, CallErrorKind, Description, Emitted, Transform};
+use wasmtime::{Store, WasmBacktrace};
+
+use crate::bindings;
+use crate::clock::CallClock;
+use crate::convert;
+use crate::engine::Engine;
+use crate::host::context::{CallFacts, Seeds};
+use crate::host::metrics::{Metrics, Registry};
+use crate::host::state::Traffic;
+use crate::host::{HostData, HostError, Names, Phase, log};
+use crate::linked::{Linked, StartError};
+use crate::memory::Memory;
+
+/// What a plugin logs as its last words starts so, when its SDK reports panics.
+const PANIC: &str = "panicked at";
+
+/// An instance that runs.
+pub(crate) struct Live {
+    store: Store<HostData>,
+    bindings: bindings::Transform,
+    /// Above this much memory the instance is replaced by a fresh one.
+    recycle_above: usize,
+}
+
+impl Live {
+    pub(crate) fn new(store: Store<HostData>, bindings: bindings::Transform, memory_limit: usize) -> Self {
+        // Half the limit; for one that starts out large, half of what is left to it.
+        let used = store.data().memory.used();
+        let recycle_above = (memory_limit / 2).max(used + memory_limit.saturating_sub(used) / 2);
+        Self {
+            store,
+            bindings,
+            recycle_above,
+        }
+    }
+}
+
+/// The store of an instance, with all limits set.
+pub(crate) fn new_store(
+    engine: &Engine,
+    names: Names,
+    description: Arc<Description>,
+    limits: Limits,
+    metrics: Arc<Registry>,
+) -> Store<HostData> {
+    let data = HostData {
+        phase: Phase::Describe,
+        names,
+        description,
+        memory: Memory::new(limits.memory_bytes, Arc::clone(engine.memory())),
+        clock: CallClock::new(),
+        call: CallFacts::default(),
+        state: None,
+        traffic: Traffic {
+            written: 0,
+            written_max: limits.output_bytes,
+            answer_max: limits.memory_bytes,
+        },
+        log: log::Log::new(),
+        metrics: Metrics::new(metrics),
+    };
+    let mut store = Store::new(engine.wasm(), data);
+    store.limiter(|data| &mut data.memory);
+    store.epoch_deadline_callback(|mut store| store.data_mut().clock.tick());
+    store.set_epoch_deadline(1);
+    // What a guest hands to the host in one call is measured before it is copied.
+    store.set_hostcall_fuel(limits.output_bytes);
+    store
+}
+
+/// A plugin on one worker.
+pub(crate) struct Instance {
+    linked: Linked,
+    live: Option<Live>,
+    seeds: Seeds,
+}
+
+impl Instance {
+    pub(crate) fn new(linked: Linked, live: Live) -> Self {
+        Self {
+            seeds: Seeds::new(&linked.inner.names.transform),
+            linked,
+            live: Some(live),
+        }
+    }
+
+    fn start(&self) -> Result<Live, CallError> {
+        self.linked.start().map_err(|error| match error {
+            StartError::Failed { error, .. } => error,
+            StartError::Refused(problems) => CallError {
+                kind: CallErrorKind::Refused,
+                message: format!(
+                    "a new instance refuses the configuration that an earlier one accepted: {}",
+                    problems
+                        .first()
+                        .map_or("it does not say why", |problem| problem.message.as_str())
+                ),
+                detail: String::new(),
+            },
+        })
+    }
+
+    fn facts(&self, facts: &mut CallFacts, call: &Call<'_>) {
+        let uses = self.linked.inner.compiled.inner.uses;
+        facts.now = call.now;
+        facts.stream_times.clear();
+        if uses.stream_time {
+            facts.stream_times.extend_from_slice(call.stream_times);
+        }
+        facts.seeds.clear();
+        if uses.seed {
+            let batch: &Batch = call.batch;
+            let input = call.input.unwrap_or(batch);
+            let mut sibling = call.siblings_before;
+            for i in 0..batch.len() {
+                let root = if call.input.is_some() { batch.root(i) } else { i };
+                if i > 0 {
+                    let before = if call.input.is_some() { batch.root(i - 1) } else { i - 1 };
+                    sibling = if before == root { sibling + 1 } else { 0 };
+                }
+                let offset = input.offsets.get(root).copied().unwrap_or(-1);
+                facts
+                    .seeds
+                    .push(self.seeds.of(&input.topic, input.partition, offset, sibling));
+            }
+        }
+    }
+}
+
+impl Transform for Instance {
+    fn description(&self) -> &Description {
+        self.linked.inner.compiled.description()
+    }
+
+    fn process(&mut self, call: Call<'_>) -> Result<Emitted, CallError> {
+        let records = call.batch.len();
+        if records == 0 {
+            return Ok(Emitted::default());
+        }
+        let mut live = match self.live.take() {
+            Some(live) => live,
+            None => self.start()?,
+        };
+        let description = Arc::clone(&self.linked.inner.compiled.inner.description);
+        let store = &mut live.store;
+        let data = store.data_mut();
+        self.facts(&mut data.call, &call);
+        data.clock.start(self.linked.call_time(records));
+        data.memory.start_call();
+        data.log.start_call();
+        data.traffic.written = 0;
+        let origins = if description.reads_origins {
+            convert::origins(call.batch, call.input)
+        } else {
+            convert::no_origins()
+        };
+
+        // From here to where they are put back nothing may return: state and columns are away.
+        data.state = call.state.0.take();
+        let inbound = convert::take_inbound(call.batch, description.reads_headers, origins);
+        store.set_epoch_deadline(1);
+        let answer = live
+            .bindings
+            .wasmill_plugin_processor()
+            .call_process(&mut *store, &inbound);
+        convert::put_back(call.batch, description.reads_headers, inbound);
+        call.state.0 = store.data_mut().state.take();
+
+        // An instance that failed is not kept: `live` is dropped with its memory and its metrics.
+        let outbound = match answer {
+            Ok(Ok(outbound)) => outbound,
+            Ok(Err(message)) => {
+                return Err(CallError {
+                    kind: CallErrorKind::Refused,
+                    message,
+                    detail: String::new(),
+                });
+            }
+            Err(error) => return Err(call_error(&error, store.data())),
+        };
+        let emitted = convert::emitted(outbound);
+        emitted
+            .check(call.batch, &description.ports)
+            .map_err(|fault| CallError {
+                kind: CallErrorKind::Misuse,
+                message: format!("what it handed out is malformed: {fault}"),
+                detail: String::new(),
+            })?;
+        store.data_mut().metrics.keep();
+        if store.data().memory.used() < live.recycle_above {
+            self.live = Some(live);
+        }
+        Ok(convert::without_failed(emitted))
+    }
+
+    fn recycle(&mut self) -> Result<(), CallError> {
+        self.live = None;
+        Ok(())
+    }
+}
+
+/// What ended a call, in words for people.
+pub(crate) fn call_error(error: &wasmtime::Error, data: &HostData) -> CallError {
+    let root = error.root_cause().to_string();
+    let said = data.log.last_error();
+    let (kind, message) = if let Some(host) = error.downcast_ref::<HostError>() {
+        let kind = match host {
+            HostError::Misuse(_) => CallErrorKind::Misuse,
+            HostError::Limit(_) => CallErrorKind::LimitExceeded,
+            HostError::TimedOut(_) => CallErrorKind::TimedOut,
+            HostError::Store(_) => CallErrorKind::Store,
+        };
+        (kind, host.to_string())
+    } else if let Some(refused) = data.memory.refused() {
+        (CallErrorKind::LimitExceeded, refused.to_owned())
+    } else if root.contains("fuel allocated for hostcalls") {
+        let limit = data.traffic.written_max >> 20;
+        let message = format!("it handed out more than {limit} MiB in one call; raise `output_bytes` if it needs more");
+        (CallErrorKind::LimitExceeded, message)
+    } else if error.is::<wasmtime::Trap>() {
+        let message = match said {
+            Some(said) if said.starts_with(PANIC) => said.to_owned(),
+            Some(said) => format!("{root}; the last error in its log: {said}"),
+            None => root,
+        };
+        (CallErrorKind::Trap, message)
+    } else {
+        // Values that cannot be lifted: text that is no UTF-8, lists outside its memory.
+        (CallErrorKind::Misuse, root)
+    };
+    let detail = error
+        .downcast_ref::<WasmBacktrace>()
+        .map_or_else(String::new, ToString::to_string);
+    CallError { kind, message, detail }
+}

@@ -1,0 +1,44 @@
+//! Plugins: WebAssembly components that turn records into records.
+//!
+//! The only crate that knows wasmtime. A plugin has three lifetimes, and each is a type:
+//!
+//! ```text
+//!   Engine --load--> Compiled --link--> Linked --instance--> dyn Transform
+//!   one per process  one per .wasm     one per transform    one per worker and transform
+//!   any thread       any thread        any thread           its worker's thread
+//! ```
+//!
+//! * [`Engine`] holds the settings that all plugins share, the cache of compiled code and the
+//!   clock that interrupts endless loops.
+//! * [`Compiled`] is a checked component: its imports are allowed, its exports are those of the
+//!   contract, and it has described itself.
+//! * [`Linked`] is a component with a configuration that it has accepted, and its limits.
+//! * The instance runs batches. Whatever it does (traps, loops, hoards memory), the call fails with
+//!   a [`record::transform::CallError`], and state is back in its slot.
+
+mod bindings;
+mod build;
+mod clock;
+mod code;
+mod compiled;
+mod convert;
+mod description;
+mod engine;
+mod error;
+mod host;
+mod inspect;
+mod instance;
+mod linked;
+mod memory;
+mod section;
+
+pub use build::{BuildOptions, BuildReport, build, build_all};
+pub use compiled::Compiled;
+pub use engine::{Engine, EngineOptions};
+pub use error::{PluginError, Problem};
+pub use host::metrics::{MetricKind, MetricSnapshot, MetricValue};
+pub use inspect::{Inspection, inspect};
+pub use linked::{LinkOptions, Linked};
+
+/// The version of the contract in `wit/` that this host serves.
+pub const CONTRACT_VERSION: &str = "0.1.0";

@@ -1,0 +1,161 @@
+//! A component with a configuration that it has accepted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use record::topology::Limits;
+use record::transform::{CallError, Transform};
+
+use crate::clock::{CALL_TIME_MIN, START_TIME};
+use crate::compiled::Compiled;
+use crate::error::{PluginError, Problem};
+use crate::host::metrics::{MetricSnapshot, Registry};
+use crate::host::{Names, Phase};
+use crate::instance::{Instance, Live, call_error, new_store};
+
+/// What a plugin is linked with.
+#[derive(Clone, Debug)]
+pub struct LinkOptions {
+    /// The pipeline's name.
+    pub pipeline: Arc<str>,
+    /// The transform's name in the pipeline.
+    pub transform: Arc<str>,
+    /// The transform's config table as a JSON object.
+    pub config_json: String,
+    /// The limits of each instance.
+    pub limits: Limits,
+}
+
+/// A plugin with a configuration that it has accepted. Cheap to clone; its instances share metrics.
+#[derive(Clone)]
+pub struct Linked {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) compiled: Compiled,
+    pub(crate) names: Names,
+    pub(crate) limits: Limits,
+    config_json: String,
+    metrics: Arc<Registry>,
+}
+
+/// Why an instance does not start.
+pub(crate) enum StartError {
+    Failed { during: &'static str, error: CallError },
+    Refused(Vec<Problem>),
+}
+
+impl Linked {
+    pub(crate) fn new(compiled: Compiled, options: LinkOptions) -> Result<Self, PluginError> {
+        let linked = Self {
+            inner: Arc::new(Inner {
+                compiled,
+                names: Names {
+                    pipeline: options.pipeline,
+                    transform: options.transform,
+                },
+                limits: options.limits,
+                config_json: options.config_json,
+                metrics: Arc::new(Registry::default()),
+            }),
+        };
+        linked.start().map_err(|error| linked.plugin_error(error))?;
+        Ok(linked)
+    }
+
+    /// Makes an instance for one worker. It is configured, and again whenever it is recycled.
+    ///
+    /// # Errors
+    /// The instance does not start.
+    pub fn instance(&self) -> Result<Box<dyn Transform>, PluginError> {
+        let live = self.start().map_err(|error| self.plugin_error(error))?;
+        Ok(Box::new(Instance::new(self.clone(), live)))
+    }
+
+    /// The component.
+    #[must_use]
+    pub fn compiled(&self) -> &Compiled {
+        &self.inner.compiled
+    }
+
+    /// The plugin's own metrics, summed over its instances.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<MetricSnapshot> {
+        self.inner.metrics.snapshot()
+    }
+
+    /// Starts and configures an instance.
+    pub(crate) fn start(&self) -> Result<Live, StartError> {
+        let inner = &*self.inner;
+        let plugin = &*inner.compiled.inner;
+        let mut store = new_store(
+            &plugin.engine,
+            inner.names.clone(),
+            Arc::clone(&plugin.description),
+            inner.limits,
+            Arc::clone(&inner.metrics),
+        );
+        store.data_mut().phase = Phase::Describe;
+        store.data_mut().clock.start(START_TIME);
+        let bindings = match plugin.pre.instantiate(&mut store) {
+            Ok(bindings) => bindings,
+            Err(error) => {
+                return Err(StartError::Failed {
+                    during: "start",
+                    error: call_error(&error, store.data()),
+                });
+            }
+        };
+        store.data_mut().phase = Phase::Configure;
+        store.data_mut().clock.start(START_TIME);
+        store.set_epoch_deadline(1);
+        let lifecycle = bindings.wasmill_plugin_lifecycle();
+        match lifecycle.call_configure(&mut store, &inner.config_json) {
+            Ok(Ok(())) => {}
+            Ok(Err(problems)) => {
+                let problems = problems.into_iter().map(|problem| Problem {
+                    pointer: problem.pointer,
+                    message: problem.message,
+                });
+                return Err(StartError::Refused(problems.collect()));
+            }
+            Err(error) => {
+                return Err(StartError::Failed {
+                    during: "configure",
+                    error: call_error(&error, store.data()),
+                });
+            }
+        }
+        store.data_mut().metrics.keep();
+        store.data_mut().phase = Phase::Process;
+        Ok(Live::new(store, bindings, inner.limits.memory_bytes))
+    }
+
+    /// The processor time of a call of so many records.
+    pub(crate) fn call_time(&self, records: usize) -> Duration {
+        let ms = (records as u64).saturating_mul(self.inner.limits.time_ms_per_record);
+        Duration::from_millis(ms).max(CALL_TIME_MIN)
+    }
+
+    fn plugin_error(&self, error: StartError) -> PluginError {
+        let name = self.inner.names.transform.to_string();
+        match error {
+            StartError::Failed { during, error } => PluginError::Failed {
+                name,
+                during,
+                message: error.to_string(),
+            },
+            StartError::Refused(problems) => PluginError::Config { name, problems },
+        }
+    }
+}
+
+impl std::fmt::Debug for Linked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Linked")
+            .field("compiled", &self.inner.compiled)
+            .field("names", &self.inner.names)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,100 @@
+//! How much memory an instance may have.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use wasmtime::ResourceLimiter;
+
+use crate::engine::MemoryTotal;
+
+/// An element of a table is a pointer.
+const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
+/// What one component may consist of. Interpreters bring dozens of modules.
+const INSTANCES_MAX: usize = 1_000;
+const TABLES_MAX: usize = 1_000;
+const MEMORIES_MAX: usize = 100;
+
+/// Counts linear memories and tables of one instance against its own limit and the engine's.
+/// Growth beyond a limit is refused, as by a machine that has no more; the guest then traps or
+/// makes do.
+pub(crate) struct Memory {
+    limit: usize,
+    used: usize,
+    total: Arc<MemoryTotal>,
+    refused: Option<String>,
+}
+
+impl Memory {
+    pub(crate) fn new(limit: usize, total: Arc<MemoryTotal>) -> Self {
+        Self {
+            limit,
+            used: 0,
+            total,
+            refused: None,
+        }
+    }
+
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+
+    /// Forgets refusals of earlier calls.
+    pub(crate) fn start_call(&mut self) {
+        self.refused = None;
+    }
+
+    /// Why growth was refused in this call, if it was.
+    pub(crate) fn refused(&self) -> Option<&str> {
+        self.refused.as_deref()
+    }
+
+    fn grow(&mut self, by: usize) -> bool {
+        if self.used.saturating_add(by) > self.limit {
+            self.refused = Some(format!(
+                "it asked for more memory than its limit of {} MiB; raise `memory_bytes` if it needs more",
+                self.limit >> 20
+            ));
+            return false;
+        }
+        let before = self.total.used.fetch_add(by, Ordering::Relaxed);
+        if before.saturating_add(by) > self.total.limit {
+            self.total.used.fetch_sub(by, Ordering::Relaxed);
+            self.refused = Some(format!(
+                "all plugins of the process together have reached their limit of {} MiB",
+                self.total.limit >> 20
+            ));
+            return false;
+        }
+        self.used += by;
+        true
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.total.used.fetch_sub(self.used, Ordering::Relaxed);
+    }
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(self.grow(desired.saturating_sub(current)))
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let elements = desired.saturating_sub(current);
+        Ok(self.grow(elements.saturating_mul(TABLE_ELEMENT_BYTES)))
+    }
+
+    fn instances(&self) -> usize {
+        INSTANCES_MAX
+    }
+
+    fn tables(&self) -> usize {
+        TABLES_MAX
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES_MAX
+    }
+}

@@ -1,0 +1,58 @@
+//! Building plugins from source.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail")]
+
+mod common;
+
+use std::path::Path;
+
+use plugin::{BuildOptions, PluginError, build, build_all};
+use wasmill_plugin as plugin;
+
+fn options(dir: &Path, out: &Path) -> BuildOptions {
+    BuildOptions {
+        dir: dir.to_owned(),
+        out_dir: out.to_owned(),
+    }
+}
+
+#[test]
+fn all_shipped_plugins_are_built_and_described() {
+    let out = tempfile::tempdir().unwrap();
+    let reports = build_all(&options(&common::plugins(), out.path())).unwrap();
+    let names: Vec<_> = reports.iter().map(|report| report.name.as_str()).collect();
+    assert_eq!(names, ["enrich", "label", "temperature", "word_count", "word_split"]);
+    for report in &reports {
+        assert_eq!(report.path, out.path().join(format!("{}.wasm", report.name)));
+        assert_eq!(report.size, std::fs::metadata(&report.path).unwrap().len());
+        assert!(
+            report
+                .imports
+                .iter()
+                .all(|import| import.starts_with("wasmill:plugin/"))
+        );
+    }
+    assert_eq!(reports[3].stores[0].name, "count");
+    assert_eq!(reports[3].stores[0].value_format, "u64-le");
+}
+
+#[test]
+fn what_cannot_be_built_says_why() {
+    let home = tempfile::tempdir().unwrap();
+    let message = |dir: &Path| match build(&options(dir, home.path())).unwrap_err() {
+        PluginError::Build { message, .. } => message,
+        other => panic!("{other}"),
+    };
+    assert!(message(home.path()).contains("no `Cargo.toml`"));
+    assert!(message(&common::plugins()).contains("workspace of 5 plugins"));
+    assert!(message(&common::plugins().join("sdk/rust")).contains("cdylib"));
+    let broken = home.path().join("broken");
+    std::fs::create_dir_all(broken.join("src")).unwrap();
+    let manifest = "[package]\nname = \"broken\"\nedition = \"2024\"\n[lib]\ncrate-type = [\"cdylib\"]\n[workspace]\n";
+    std::fs::write(broken.join("Cargo.toml"), manifest).unwrap();
+    std::fs::write(broken.join("src/lib.rs"), "pub fn f() -> u8 { \"no number\" }").unwrap();
+    assert!(message(&broken).contains("mismatched types"));
+    std::fs::write(broken.join("src/lib.rs"), "").unwrap();
+    let error = build(&options(&broken, home.path())).unwrap_err();
+    assert!(error.to_string().contains("lifecycle"), "{error}");
+}

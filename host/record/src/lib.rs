@@ -1,0 +1,33 @@
+//! The nouns of Wasmill and the contracts between its parts. No I/O happens here.
+//!
+//! Data is columnar everywhere: a [`Batch`] holds the records of one topic partition in flat
+//! columns, from the consumer through the transforms to the producer.
+//!
+//! | contract | who implements it | who calls it |
+//! |---|---|---|
+//! | [`log::Log`], [`log::Session`], [`log::Reader`] | `kafka`, `embedded` | `task`, `server` |
+//! | [`source::Source`] | `sources` | `task`, on the worker that owns partition 0 |
+//! | [`transform::Transform`] | `plugin` | `task`, on its worker's thread |
+//! | [`store::Store`], [`store::TaskState`] | `state` | `task`, through `transform` too |
+//! | [`sink::Sink`] | `sinks` | `task`, in deliver tasks |
+
+pub mod batch;
+pub mod column;
+pub mod error;
+pub mod headers;
+pub mod log;
+pub mod offset;
+pub mod origin;
+pub mod partitioner;
+pub mod secret;
+pub mod sink;
+pub mod source;
+pub mod store;
+pub mod topology;
+pub mod transform;
+
+pub use batch::Batch;
+pub use column::Column;
+pub use headers::Headers;
+pub use offset::{NextOffset, RecordOffset, TopicPartition};
+pub use secret::Secret;

@@ -1,0 +1,290 @@
+//! What a transform is, and what the engine and a transform tell each other.
+
+use std::fmt;
+
+use crate::batch::Batch;
+use crate::column::{Column, MARK_INHERITED};
+use crate::error::Failure;
+use crate::headers::Headers;
+use crate::offset::Timestamp;
+use crate::store::TaskState;
+
+/// A port of a transform: where outputs leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// Kebab-case.
+    pub name: String,
+    /// One sentence for people.
+    pub doc: String,
+    /// Outputs may have other keys than their parents; keyed state downstream costs a repartition.
+    pub rekeys: bool,
+}
+
+/// A store that a transform declares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreSpec {
+    /// Kebab-case; part of every changelog key.
+    pub name: String,
+    /// One sentence for people.
+    pub doc: String,
+    /// Read-only; filled from one of the pipeline's tables.
+    pub table: bool,
+    /// Used under the key of the record at hand only.
+    pub keyed: bool,
+    /// `bytes`, `utf8`, `json`, `s64-le`, `u64-le` or `f64-le`.
+    pub key_format: String,
+    /// As `key_format`.
+    pub value_format: String,
+}
+
+/// What a transform says of itself. Always the same for the same component.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Description {
+    /// Kebab-case or snake_case.
+    pub name: String,
+    /// The plugin's own version.
+    pub version: String,
+    /// One sentence for people.
+    pub doc: String,
+    /// Raised when what is stored changes its meaning.
+    pub state_version: u32,
+    /// No inputs listed: one without a name.
+    pub inputs: Vec<String>,
+    /// The first is the default.
+    pub ports: Vec<Port>,
+    /// In the order of the numbers by which they are used.
+    pub stores: Vec<StoreSpec>,
+    /// Headers are handed over.
+    pub reads_headers: bool,
+    /// Origins are handed over.
+    pub reads_origins: bool,
+    /// JSON Schema of the config table; empty for none.
+    pub config_schema: String,
+}
+
+impl Description {
+    /// Whether the transform keeps state, so that its input must be partitioned by key.
+    #[must_use]
+    pub fn is_stateful(&self) -> bool {
+        self.stores.iter().any(|store| !store.table)
+    }
+}
+
+/// What a transform hands out for one batch. Shapes as in the plugin contract, `outbound`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Emitted {
+    /// How many outputs there are.
+    pub count: u32,
+    /// For each output the index of its parent in the batch, never falling. Empty: output i comes
+    /// from record i.
+    pub parents: Vec<u32>,
+    /// For each output its port. Empty: all 0.
+    pub ports: Vec<u8>,
+    /// Left out: all inherited.
+    pub keys: Column,
+    /// Left out: all inherited.
+    pub values: Column,
+    /// Empty: all inherited.
+    pub timestamps: Vec<Timestamp>,
+    /// Left out: all inherited.
+    pub headers: Headers,
+    /// By rising index. The transform has rolled back their state and emitted nothing for them.
+    pub failures: Vec<Failure>,
+}
+
+impl Emitted {
+    /// The parent of an output.
+    #[must_use]
+    #[inline]
+    pub fn parent(&self, output: usize) -> usize {
+        self.parents.get(output).map_or(output, |p| *p as usize)
+    }
+
+    /// The port of an output.
+    #[must_use]
+    #[inline]
+    pub fn port(&self, output: usize) -> u8 {
+        self.ports.get(output).copied().unwrap_or(0)
+    }
+
+    /// Why these are not the outputs of a transform with `ports` for `batch`, or nothing. Whatever
+    /// a guest hands out is checked with this once, before anything else reads it.
+    ///
+    /// # Errors
+    /// A sentence for people that names the fault.
+    pub fn check(&self, batch: &Batch, ports: &[Port]) -> Result<(), String> {
+        let count = self.count as usize;
+        let records = batch.len();
+        if self.parents.is_empty() {
+            if count != 0 && count != records {
+                return Err(format!("{count} outputs for {records} records name no parents"));
+            }
+        } else {
+            if self.parents.len() != count {
+                return Err(format!("{} parents for {count} outputs", self.parents.len()));
+            }
+            if self.parents.windows(2).any(|pair| pair[0] > pair[1]) {
+                return Err("the parents fall".to_owned());
+            }
+            if self.parents.last().is_some_and(|last| *last as usize >= records) {
+                return Err(format!("a parent is beyond the {records} records"));
+            }
+        }
+        if !self.ports.is_empty() && self.ports.len() != count {
+            return Err(format!("{} ports for {count} outputs", self.ports.len()));
+        }
+        let highest = self.ports.iter().copied().max().unwrap_or(0);
+        if count > 0 && usize::from(highest) >= ports.len() {
+            return Err(format!("there is no port {highest}"));
+        }
+        for (name, column) in [("keys", &self.keys), ("values", &self.values)] {
+            let left_out = column.data.is_empty() && column.ends.is_empty() && column.marks.is_empty();
+            if !left_out {
+                column
+                    .check(count, MARK_INHERITED)
+                    .map_err(|e| format!("the column {name} {e}"))?;
+            }
+        }
+        if !self.timestamps.is_empty() && self.timestamps.len() != count {
+            return Err(format!("{} timestamps for {count} outputs", self.timestamps.len()));
+        }
+        let headers = &self.headers;
+        if !(headers.is_left_out() && headers.names.is_empty() && headers.values.is_empty() && headers.marks.is_empty())
+        {
+            headers.check(count).map_err(|e| format!("the headers {e}"))?;
+        }
+        if self.failures.windows(2).any(|pair| pair[0].index >= pair[1].index) {
+            return Err("the failures do not rise".to_owned());
+        }
+        if self.failures.last().is_some_and(|last| last.index as usize >= records) {
+            return Err(format!("a failure is beyond the {records} records"));
+        }
+        self.check_keys(batch, ports)
+    }
+
+    fn check_keys(&self, batch: &Batch, ports: &[Port]) -> Result<(), String> {
+        if self.keys.is_empty() || ports.iter().all(|port| port.rekeys) {
+            return Ok(());
+        }
+        for output in 0..self.count as usize {
+            let port = &ports[usize::from(self.port(output))];
+            if !port.rekeys
+                && self.keys.mark(output) != MARK_INHERITED
+                && self.keys.get(output) != batch.keys.get(self.parent(output))
+            {
+                return Err(format!(
+                    "output {output} has another key than its parent, but port `{}` does not say `rekeys`",
+                    port.name
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a whole call failed. Nothing of it counts; its records are run again one by one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallError {
+    /// What happened.
+    pub kind: CallErrorKind,
+    /// For people: the trap, the panic message, the limit and how to raise it.
+    pub message: String,
+    /// A stack trace or the like; may be empty.
+    pub detail: String,
+}
+
+/// What ended a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallErrorKind {
+    /// The plugin trapped: a panic, an unreachable instruction, a stack overflow.
+    Trap,
+    /// The plugin ran longer than its limit.
+    TimedOut,
+    /// The plugin asked for more memory than its limit, or handed out more than the output limit.
+    LimitExceeded,
+    /// The plugin answered with an error for the whole call.
+    Refused,
+    /// What the plugin handed out is malformed, or it misused a host function.
+    Misuse,
+    /// The state store could not be read: not the plugin's fault, so no record is convicted.
+    Store,
+}
+
+impl CallErrorKind {
+    /// The stable word for metrics and dead letters.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Trap => "trap",
+            Self::TimedOut => "timed-out",
+            Self::LimitExceeded => "limit-exceeded",
+            Self::Refused => "refused",
+            Self::Misuse => "misuse",
+            Self::Store => "store",
+        }
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind.code(), self.message)
+    }
+}
+
+impl std::error::Error for CallError {}
+
+/// Where a task's state rests between calls. A transform takes it for the time of a call, because
+/// an instance serves several tasks, and puts it back, whatever happens.
+#[derive(Default)]
+pub struct StateSlot(pub Option<Box<dyn TaskState>>);
+
+impl fmt::Debug for StateSlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() {
+            "StateSlot(full)"
+        } else {
+            "StateSlot(empty)"
+        })
+    }
+}
+
+/// What one call is given.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// The records. A transform may take columns out for the time of the call; it puts them back
+    /// as they were.
+    pub batch: &'a mut Batch,
+    /// The batch that the task read, for origins: `batch.root(i)` is an index into it. `None` when
+    /// `batch` itself is that batch.
+    pub input: Option<&'a Batch>,
+    /// For each record the largest event time that the task has seen up to it, itself included.
+    pub stream_times: &'a [Timestamp],
+    /// How many records with the same root as the batch's first one came before it in earlier
+    /// calls: a batch may be cut between siblings, and random seeds must not depend on that.
+    pub siblings_before: u32,
+    /// The wall clock, in milliseconds since 1970.
+    pub now: Timestamp,
+    /// Empty for a transform without stores.
+    pub state: &'a mut StateSlot,
+}
+
+/// One instance of a transform on one worker. It serves several tasks, so its memory is a cache:
+/// stores are the truth. Batches are cut arbitrarily; results must not depend on it.
+pub trait Transform: Send {
+    /// What the transform says of itself.
+    fn description(&self) -> &Description;
+
+    /// Runs a batch (1 to a few hundred records). Called by the worker's thread for every batch;
+    /// may compute, must not do I/O. What it returns has passed [`Emitted::check`].
+    ///
+    /// # Errors
+    /// The whole call failed. The caller undoes what it wrote to state, and recycles.
+    fn process(&mut self, call: Call<'_>) -> Result<Emitted, CallError>;
+
+    /// Drops whatever the instance remembers. Called after a failed call, an abort and a change
+    /// of the assignment.
+    ///
+    /// # Errors
+    /// No new instance could be made; the pipeline fails with this.
+    fn recycle(&mut self) -> Result<(), CallError>;
+}

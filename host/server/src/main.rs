@@ -1,0 +1,24 @@
+//! `wasmill`: a stream processor for Apache Kafka whose transforms are WebAssembly components.
+//!
+//! The binary and its composition root. `cli` has one file per command; `compose` is the only
+//! place that names the concrete log, store, plugin engine, sources and sinks.
+
+mod cli;
+mod compose;
+mod failure;
+mod health;
+mod incarnation;
+mod logging;
+mod output;
+mod pipelines;
+mod progress;
+mod records;
+mod reset;
+mod signals;
+mod time;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(cli::main() as u8)
+}

@@ -1,0 +1,254 @@
+//! Pipelines with their plugins: loaded, and given what they run with.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pipeline::{ConfigProblem, Diagnostics, LoadOptions, PluginProblem};
+use plugin::{Compiled, Engine, EngineOptions, LinkOptions, Linked, PluginError};
+use record::log::Log;
+use record::sink::{Sink, SinkError};
+use record::source::{Source, SourceError};
+use record::store::StateBackend;
+use record::topology::{DeliverPlan, Ingest, Limits, Node, Topology};
+use record::transform::{Description, Transform};
+
+use crate::cli::args::PipelineArgs;
+use crate::compose::{self, LogPlace, Logs};
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// A checked pipeline.
+#[derive(Clone, Debug)]
+pub(crate) struct Pipeline {
+    /// Where it was read from.
+    pub(crate) file: PathBuf,
+    /// The plan.
+    pub(crate) topology: Arc<Topology>,
+    /// Tells plans apart.
+    pub(crate) plan_hash: String,
+    /// Holds the reset incarnation.
+    pub(crate) control_topic: String,
+    /// The log that it runs on.
+    pub(crate) place: LogPlace,
+    /// What is perhaps not as meant.
+    pub(crate) warnings: Vec<pipeline::Diagnostic>,
+}
+
+/// What the pipelines of this process share: open logs, and plugins, compiled once each.
+#[derive(Default)]
+pub(crate) struct Host {
+    logs: Logs,
+    engine: Option<Engine>,
+    compiled: HashMap<PathBuf, Compiled>,
+}
+
+impl Host {
+    /// Reads, checks and plans a pipeline, its plugins included.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub(crate) fn check(
+        &mut self,
+        file: &Path,
+        args: &PipelineArgs,
+        workers: Option<usize>,
+    ) -> Result<Pipeline, Diagnostics> {
+        let options = LoadOptions {
+            embedded: args.embedded.is_some(),
+            set: args.set.clone(),
+            plugin_root: args.plugin_root.clone().unwrap_or_else(|| PathBuf::from(".")),
+            workers,
+            ..LoadOptions::default()
+        };
+        let loaded = pipeline::load(file, &options, &mut |path, config| self.describe(path, config))?;
+        let place = match &args.embedded {
+            Some(dir) => LogPlace::Embedded(dir.clone()),
+            None => LogPlace::Kafka {
+                brokers: loaded.kafka.brokers,
+                properties: loaded.kafka.properties,
+            },
+        };
+        Ok(Pipeline {
+            file: file.to_owned(),
+            topology: Arc::new(loaded.topology),
+            plan_hash: loaded.plan_hash,
+            control_topic: loaded.control_topic,
+            place,
+            warnings: loaded.warnings,
+        })
+    }
+
+    /// As [`Self::check`], and shows errors and warnings.
+    ///
+    /// # Errors
+    /// [`Failure::Invalid`] when there are errors.
+    pub(crate) fn load(
+        &mut self,
+        file: &Path,
+        args: &PipelineArgs,
+        workers: Option<usize>,
+        output: Output,
+    ) -> Result<Pipeline, Failure> {
+        match self.check(file, args, workers) {
+            Ok(pipeline) => {
+                output.diagnostics(&pipeline.warnings);
+                Ok(pipeline)
+            }
+            Err(diagnostics) => {
+                output.diagnostics(&diagnostics.list);
+                Err(Failure::Invalid { file: file.to_owned() })
+            }
+        }
+    }
+
+    /// The log that a pipeline runs on.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub(crate) fn log(&mut self, pipeline: &Pipeline) -> Result<Arc<dyn Log>, Failure> {
+        let client_id = format!("wasmill-{}", pipeline.topology.pipeline);
+        self.logs.open(&pipeline.place, &client_id)
+    }
+
+    /// What makes the transforms, sources and sinks of a pipeline.
+    ///
+    /// # Errors
+    /// A plugin that cannot be linked.
+    pub(crate) fn parts(&mut self, pipeline: &Pipeline, incarnation: &str) -> Result<Arc<dyn task::Parts>, Failure> {
+        let topology = &pipeline.topology;
+        let mut linked = HashMap::new();
+        for node in topology.processes.iter().flat_map(|sub| &sub.nodes) {
+            let options = LinkOptions {
+                pipeline: Arc::clone(&topology.pipeline),
+                transform: Arc::clone(&node.name),
+                config_json: node.config.clone(),
+                limits: node.limits,
+            };
+            let link = self.compiled(&node.plugin).and_then(|compiled| compiled.link(options));
+            let link = link.map_err(|error| Failure::Other {
+                code: error.code(),
+                invalid: false,
+                what: format!("transform `{}`: {error}", node.name),
+                place: Some(pipeline.file.display().to_string()),
+                next: format!("`wasmill inspect {}` shows what it is", node.plugin.display()),
+            })?;
+            linked.insert(Arc::clone(&node.name), link);
+        }
+        Ok(Arc::new(Parts {
+            linked,
+            pipeline: Arc::clone(&topology.pipeline),
+            incarnation: incarnation.to_owned(),
+        }))
+    }
+
+    /// The plugin engine, made at the first use.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub(crate) fn engine(&mut self) -> Result<&Engine, PluginError> {
+        let engine = match self.engine.take() {
+            Some(engine) => engine,
+            None => Engine::new(EngineOptions { cache_dir: cache_dir() })?,
+        };
+        Ok(self.engine.insert(engine))
+    }
+
+    fn compiled(&mut self, path: &Path) -> Result<&Compiled, PluginError> {
+        if !self.compiled.contains_key(path) {
+            let compiled = self.engine()?.load(path)?;
+            self.compiled.insert(path.to_owned(), compiled);
+        }
+        self.compiled
+            .get(path)
+            .ok_or_else(|| PluginError::Engine("a plugin was lost".to_owned()))
+    }
+
+    fn describe(&mut self, path: &Path, config: &str) -> Result<Description, PluginProblem> {
+        let compiled = self.compiled(path).map_err(|e| problem(&e))?;
+        let description = compiled.description().clone();
+        // Linking tries the config, which is all that is wanted here.
+        let options = LinkOptions {
+            pipeline: "".into(),
+            transform: description.name.as_str().into(),
+            config_json: config.to_owned(),
+            limits: Limits::default(),
+        };
+        compiled.link(options).map_err(|e| problem(&e))?;
+        Ok(description)
+    }
+}
+
+fn problem(error: &PluginError) -> PluginProblem {
+    match error {
+        PluginError::Config { problems, .. } => PluginProblem::Config(
+            problems
+                .iter()
+                .map(|problem| ConfigProblem {
+                    pointer: problem.pointer.clone(),
+                    message: problem.message.clone(),
+                })
+                .collect(),
+        ),
+        other => PluginProblem::Unusable(other.to_string()),
+    }
+}
+
+/// Compiled plugins are kept where the system keeps what may be deleted.
+fn cache_dir() -> Option<PathBuf> {
+    let base = match std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from) {
+        // The specification: relative paths are ignored.
+        Some(dir) if dir.is_absolute() => dir,
+        _ => PathBuf::from(std::env::var_os("HOME").filter(|home| !home.is_empty())?).join(".cache"),
+    };
+    Some(base.join("wasmill"))
+}
+
+/// Where local state lies; `None`: in memory, as the log.
+pub(crate) fn state_dir(pipeline: &Pipeline, given: Option<&Path>) -> Option<PathBuf> {
+    let topology = &pipeline.topology;
+    let name = &*topology.pipeline;
+    match (&pipeline.place, given, &topology.state_dir) {
+        (LogPlace::Embedded(None), _, _) => None,
+        (_, Some(given), _) => Some(given.join(name)),
+        // Beside the log that it is derived from, apart from what the pipeline keeps for Kafka.
+        (LogPlace::Embedded(Some(dir)), None, _) => Some(dir.join("state").join(name)),
+        (LogPlace::Kafka { .. }, None, Some(dir)) => Some(dir.clone()),
+        (LogPlace::Kafka { .. }, None, None) => Some(Path::new(".wasmill").join(name)),
+    }
+}
+
+/// Opens the local state of a pipeline, and answers the id of this process.
+///
+/// # Errors
+/// Another process holds the directory; the disk.
+pub(crate) fn open_state(
+    pipeline: &Pipeline,
+    given: Option<&Path>,
+) -> Result<(Arc<dyn StateBackend>, String), Failure> {
+    Ok(compose::open_state(state_dir(pipeline, given).as_deref())?)
+}
+
+/// Makes the concrete parts of one pipeline.
+struct Parts {
+    linked: HashMap<Arc<str>, Linked>,
+    pipeline: Arc<str>,
+    incarnation: String,
+}
+
+impl task::Parts for Parts {
+    fn transform(&self, node: &Node) -> Result<Box<dyn Transform>, String> {
+        match self.linked.get(&node.name) {
+            Some(linked) => linked.instance().map_err(|error| error.to_string()),
+            None => Err("the plan has no such transform".to_owned()),
+        }
+    }
+
+    fn source(&self, ingest: &Ingest) -> Result<Box<dyn Source>, SourceError> {
+        sources::open(&ingest.connector)
+    }
+
+    fn sink(&self, plan: &DeliverPlan) -> Result<Box<dyn Sink>, SinkError> {
+        sinks::open(&plan.connector, &self.pipeline, &self.incarnation)
+    }
+}

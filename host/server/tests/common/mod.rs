@@ -1,0 +1,75 @@
+//! Runs the binary as a user does.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    unreachable_pub,
+    reason = "helpers of tests fail the test"
+)]
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// What a command printed and how it ended.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    /// For goldens: exit code, standard output and standard error.
+    pub fn golden(&self) -> String {
+        format!(
+            "exit code {}\n--- stdout\n{}--- stderr\n{}",
+            self.code.map_or("none".to_owned(), |code| code.to_string()),
+            self.stdout,
+            self.stderr
+        )
+    }
+}
+
+/// The command, without the environment of the one who runs the tests.
+pub fn command(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wasmill"));
+    command
+        .args(args)
+        .current_dir(dir)
+        .env_remove("WASMILL_BROKERS")
+        .env_remove("WASMILL_LOG")
+        .env_remove("NO_COLOR")
+        .stdin(Stdio::null());
+    command
+}
+
+/// Runs it in `dir`.
+pub fn wasmill(dir: &Path, args: &[&str]) -> Ran {
+    ran(command(dir, args).output().expect("wasmill starts"))
+}
+
+/// Runs it in `dir` with something on standard input.
+pub fn wasmill_with_input(dir: &Path, args: &[&str], input: &[u8]) -> Ran {
+    let mut child = command(dir, args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("wasmill starts");
+    let mut stdin = child.stdin.take().expect("stdin");
+    // A command that refuses its arguments reads nothing.
+    let _ = stdin.write_all(input);
+    drop(stdin);
+    ran(child.wait_with_output().expect("wasmill ends"))
+}
+
+fn ran(output: Output) -> Ran {
+    Ran {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+    }
+}

@@ -1,0 +1,92 @@
+//! The settings of `mongodb`.
+
+use std::time::Duration;
+
+use record::Secret;
+use record::sink::SinkError;
+use record::topology::Connector;
+use serde::Deserialize;
+
+use crate::redact::Redactor;
+use crate::settings::{parse, wrong};
+
+/// How documents are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Mode {
+    /// A document replaces the one with the same `_id`.
+    #[default]
+    Replace,
+    /// The record's fields are set; others of the document stay.
+    Update,
+    /// Every record is a new document.
+    Insert,
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    url: String,
+    database: String,
+    collection: String,
+    id: Option<String>,
+    #[serde(default)]
+    mode: Mode,
+    #[serde(default = "yes")]
+    guard: bool,
+    #[serde(default = "default_timeout_ms")]
+    timeout_ms: u64,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn default_timeout_ms() -> u64 {
+    60_000
+}
+
+/// What the pipeline says, checked.
+pub(super) struct Settings {
+    pub(super) url: Secret,
+    pub(super) redactor: Redactor,
+    pub(super) database: String,
+    pub(super) collection: String,
+    /// A JSON Pointer into the value.
+    pub(super) id: Option<String>,
+    pub(super) mode: Mode,
+    pub(super) guard: bool,
+    /// How long one `open` or `write` may take.
+    pub(super) timeout: Duration,
+}
+
+pub(super) fn read(connector: &Connector) -> Result<Settings, SinkError> {
+    let raw: Raw = parse(connector)?;
+    if !raw.url.starts_with("mongodb://") && !raw.url.starts_with("mongodb+srv://") {
+        return Err(wrong(
+            connector,
+            "`url` does not start with mongodb:// or mongodb+srv://",
+        ));
+    }
+    if raw.database.is_empty() || raw.database.contains(['/', '\\', '.', ' ', '"', '$', '\0']) {
+        return Err(wrong(connector, "`database` is no name of a MongoDB database"));
+    }
+    if raw.collection.is_empty() || raw.collection.contains(['$', '\0']) || raw.collection.starts_with("system.") {
+        return Err(wrong(connector, "`collection` is no name of a MongoDB collection"));
+    }
+    if raw.id.as_ref().is_some_and(|pointer| !pointer.starts_with('/')) {
+        return Err(wrong(
+            connector,
+            "`id` is no JSON Pointer; it starts with a slash, as in \"/room\"",
+        ));
+    }
+    Ok(Settings {
+        redactor: Redactor::of_url(&raw.url),
+        url: Secret::new(raw.url),
+        database: raw.database,
+        collection: raw.collection,
+        id: raw.id,
+        mode: raw.mode,
+        guard: raw.guard,
+        timeout: Duration::from_millis(raw.timeout_ms.max(1)),
+    })
+}

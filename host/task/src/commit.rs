@@ -1,0 +1,295 @@
+//! How a worker commits, and what it does when a commit does not succeed.
+//!
+//! The order, and what a crash between two steps leads to:
+//! 1. changelog records of all dirty keys and the position are produced. *Crash*: the open
+//!    transaction is aborted; the new owner starts at the committed position, with the state of
+//!    the changelog's committed records: the same place.
+//! 2. positions and outputs are committed, atomically. *Crash before the answer*: as 1 or as 3.
+//! 3. the local store takes dirty entries and positions in one batch. *Crash before it*: the store
+//!    is behind the changelog; the tail is restored at the next start.
+//!
+//! At least once, step 2 is: all records acknowledged, then positions. A crash between leads to
+//! records that are processed again.
+
+use std::time::{Duration, Instant};
+
+use record::log::{CommitError, Position};
+use record::origin::PositionNote;
+use record::{Batch, NextOffset, TopicPartition};
+
+use crate::plan::now_ms;
+use crate::process::{Phase, ProcessTask};
+use crate::worker::{GROUP_TIMEOUT, Stop, Worker, convict_output};
+
+const SLICE: Duration = Duration::from_millis(200);
+const RENEW_TIMEOUT: Duration = Duration::from_secs(10);
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+impl Worker {
+    /// Commits what there is to commit. Whatever happens, tasks are consistent afterwards: at the
+    /// new positions, or back at the old ones.
+    pub(crate) fn commit(&mut self) -> Result<(), Stop> {
+        self.commit_unless_rolled_back().map(|_| ())
+    }
+
+    /// As [`Self::commit`]; answers whether the tasks stand where they stood.
+    pub(crate) fn commit_unless_rolled_back(&mut self) -> Result<bool, Stop> {
+        self.commit_now = false;
+        if self.open_since.is_none() {
+            return Ok(true);
+        }
+        let positions = self.positions();
+        if let Err(error) = self.write_changelogs(&positions) {
+            let nothing = Batch::new("".into(), 0);
+            self.refused(None, &nothing, error)?;
+            return Ok(false);
+        }
+        let outcome = loop {
+            match self.session.commit(&positions, SLICE) {
+                Err(CommitError::Unfinished) if self.shared.shutdown.is_overdue() => {
+                    // What is open is aborted by the broker's time-out, or by the next start.
+                    return Err(Stop::Fenced("the deadline of the shutdown is over".to_owned()));
+                }
+                Err(CommitError::Unfinished) => {}
+                other => break other,
+            }
+        };
+        match outcome {
+            Ok(()) => {
+                self.open_since = None;
+                self.shared.observer.committed();
+                self.take_in(&positions)?;
+                Ok(true)
+            }
+            Err(CommitError::Aborted { what }) => {
+                tracing::warn!("{what}; going back to the committed positions");
+                self.rewind()?;
+                Ok(false)
+            }
+            Err(CommitError::Refused(error)) => {
+                tracing::warn!("{error}");
+                let mut advanced = self.tasks.values_mut().filter(|owned| owned.task.is_advanced());
+                if let (Some(owned), None) = (advanced.next(), advanced.next())
+                    && owned.task.solo_until.is_some()
+                    && owned.task.next.0 == owned.task.committed_next.0 + 1
+                {
+                    let offset = owned.task.committed_next.0;
+                    convict_output(owned, &self.chains, offset, &error.to_string());
+                }
+                self.go_solo();
+                self.rewind()?;
+                Ok(false)
+            }
+            Err(CommitError::Ambiguous { what }) => {
+                tracing::warn!("{what}; asking the log what happened");
+                self.recover()?;
+                Ok(false)
+            }
+            Err(CommitError::Fenced { what }) => Err(Stop::Fenced(what)),
+            Err(CommitError::Fatal { what }) => Err(Stop::Error(crate::RunError::Log {
+                doing: "committing".to_owned(),
+                source: record::log::LogError::Fatal { what },
+            })),
+            Err(CommitError::Unfinished) => Ok(false),
+        }
+    }
+
+    fn positions(&self) -> Vec<Position> {
+        self.tasks
+            .values()
+            .filter_map(|owned| {
+                let ingest = self.ingests.iter().find(|ingest| ingest.at == owned.task.at);
+                let due = owned.task.is_advanced() || ingest.is_some_and(|ingest| ingest.is_advanced());
+                due.then(|| owned.task.position(ingest.map(|ingest| ingest.note())))
+            })
+            .collect()
+    }
+
+    fn write_changelogs(&mut self, positions: &[Position]) -> Result<(), record::log::LogError> {
+        let now = now_ms();
+        let mut batch = Batch::new("".into(), 0);
+        for position in positions {
+            let Some(owned) = self.tasks.get_mut(&position.at) else {
+                continue;
+            };
+            let task = &mut owned.task;
+            let position = task.input_position();
+            let plan = &self.chains[owned.sub].plan;
+            for (node, slot) in plan.nodes.iter().zip(&mut task.states) {
+                let (Some(changelog), Some(state)) = (node.changelog, &mut slot.0) else {
+                    continue;
+                };
+                batch.clear();
+                state.changes(&position, now, &mut batch);
+                let partitions = vec![task.at.partition; batch.len()];
+                self.session
+                    .produce(&self.shared.topic(changelog).name, &batch, &partitions)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// After a commit that is known to have happened.
+    fn take_in(&mut self, positions: &[Position]) -> Result<(), Stop> {
+        let now = now_ms();
+        let mut damaged = Vec::new();
+        for position in positions {
+            if let Some(ingest) = self.ingests.iter_mut().find(|ingest| ingest.at == position.at) {
+                ingest.committed();
+                if ingest.has_ended() {
+                    self.shared.sources.lock().insert(ingest.topic(), true);
+                }
+            }
+            let Some(owned) = self.tasks.get_mut(&position.at) else {
+                continue;
+            };
+            let task = &mut owned.task;
+            let input = task.input_position();
+            let plan = &self.chains[owned.sub].plan;
+            for (node, slot) in plan.nodes.iter().zip(&mut task.states) {
+                let (Some(changelog), Some(state)) = (node.changelog, &mut slot.0) else {
+                    continue;
+                };
+                let place = TopicPartition::new(self.shared.topic(changelog).name.clone(), task.at.partition);
+                let next = self.session.acknowledged(&place).unwrap_or(NextOffset(0));
+                if let Err(error) = state.commit(input.clone(), next, now) {
+                    tracing::warn!(at = %task.at, "the commit stands; its store is restored from the changelog");
+                    damaged.push((task.at.clone(), error));
+                }
+            }
+            task.committed(position.next, PositionNote::decode(&position.note).stream_time);
+        }
+        for (at, error) in damaged {
+            self.store_failed(&at, &error)?;
+        }
+        Ok(())
+    }
+
+    /// Undoes everything since the last commit and goes back to the committed positions.
+    pub(crate) fn roll_back(&mut self) -> Result<(), Stop> {
+        loop {
+            match self.session.abort(SLICE) {
+                Ok(()) => break,
+                Err(CommitError::Unfinished) if self.shared.shutdown.is_overdue() => {
+                    return Err(Stop::Fenced("the deadline of the shutdown is over".to_owned()));
+                }
+                Err(CommitError::Unfinished) => {}
+                Err(CommitError::Fenced { what }) => return Err(Stop::Fenced(what)),
+                Err(other) => {
+                    tracing::warn!("{other}; asking the log what happened");
+                    return self.recover();
+                }
+            }
+        }
+        self.rewind()
+    }
+
+    /// The transaction is known not to have happened.
+    fn rewind(&mut self) -> Result<(), Stop> {
+        self.open_since = None;
+        self.commit_now = false;
+        self.shared.observer.aborted();
+        for owned in self.tasks.values_mut() {
+            owned.task.roll_back();
+        }
+        for ingest in &mut self.ingests {
+            ingest.roll_back();
+        }
+        self.recycle()?;
+        let to: Vec<_> = self
+            .tasks
+            .values()
+            .filter(|owned| matches!(owned.task.phase, Phase::Running))
+            .map(|owned| (owned.task.at.clone(), owned.task.next))
+            .collect();
+        if self.tasks.values().any(|owned| owned.task.position_is_new) {
+            self.open_since = Some(Instant::now());
+        }
+        self.session.seek(&to).map_err(|e| Stop::from_log("seeking", e))
+    }
+
+    /// It is not known whether the last transaction happened: a new producer, the positions as the
+    /// log has them now, and the state restored from the changelog before anything goes on.
+    fn recover(&mut self) -> Result<(), Stop> {
+        self.shared.observer.aborted();
+        self.open_since = None;
+        self.commit_now = false;
+        self.retry("replacing the producer", |worker| worker.session.renew(RENEW_TIMEOUT))?;
+        let places: Vec<TopicPartition> = self.tasks.keys().cloned().collect();
+        let committed = self.retry("reading committed positions", |worker| {
+            worker.session.committed(&places, GROUP_TIMEOUT)
+        })?;
+        for (at, committed) in places.iter().zip(committed) {
+            let Some(owned) = self.tasks.get_mut(at) else { continue };
+            let task = &mut owned.task;
+            if let Some(committed) = committed {
+                let note = PositionNote::decode(&committed.note);
+                if let Some(ingest) = self.ingests.iter_mut().find(|ingest| ingest.at == *at) {
+                    ingest.resolve(note.source.as_deref());
+                }
+                task.committed(committed.next, note.stream_time);
+                task.has_processed = !committed.note.is_empty();
+            } else if let Some(ingest) = self.ingests.iter_mut().find(|ingest| ingest.at == *at) {
+                ingest.roll_back();
+            }
+            task.roll_back();
+        }
+        self.recycle()?;
+        let stateful: Vec<TopicPartition> = places.iter().filter(|at| self.is_stateful(at)).cloned().collect();
+        self.session
+            .pause(&stateful)
+            .map_err(|e| Stop::from_log("pausing", e))?;
+        let to: Vec<_> = self
+            .tasks
+            .values()
+            .filter(|owned| matches!(owned.task.phase, Phase::Running))
+            .map(|owned| (owned.task.at.clone(), owned.task.next))
+            .collect();
+        self.session.seek(&to).map_err(|e| Stop::from_log("seeking", e))?;
+        for at in &stateful {
+            self.begin_restore(at)?;
+        }
+        Ok(())
+    }
+
+    /// Tries again what the broker's absence prevents, as long as the run goes on. Events that
+    /// arrive meanwhile are kept.
+    fn retry<T>(
+        &mut self,
+        doing: &str,
+        mut attempt: impl FnMut(&mut Self) -> Result<T, record::log::LogError>,
+    ) -> Result<T, Stop> {
+        loop {
+            match attempt(self) {
+                Ok(done) => return Ok(done),
+                Err(record::log::LogError::Retriable { what }) if !self.shared.shutdown.is_requested() => {
+                    tracing::warn!("{doing}: {what}");
+                    std::thread::sleep(RETRY_PAUSE);
+                }
+                Err(error) => return Err(Stop::from_log(doing, error)),
+            }
+        }
+    }
+
+    fn is_stateful(&self, at: &TopicPartition) -> bool {
+        self.tasks
+            .get(at)
+            .is_some_and(|owned| has_state(&owned.task) && !matches!(owned.task.phase, Phase::Failed))
+    }
+
+    pub(crate) fn recycle(&mut self) -> Result<(), Stop> {
+        for chain in &mut self.chains {
+            if let Err(error) = chain.recycle() {
+                return Err(Stop::Error(crate::RunError::Transform {
+                    node: "?".to_owned(),
+                    what: format!("{error:?}"),
+                }));
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn has_state(task: &ProcessTask) -> bool {
+    task.states.iter().any(|slot| slot.0.is_some())
+}

@@ -1,0 +1,252 @@
+//! Runs a pipeline: workers for process tasks, a thread per external sink, a supervisor.
+//!
+//! ```text
+//!                         run (supervisor: ends of bounded runs, purging, first failure)
+//!            ________________|_________________
+//!           |                                  |
+//!   worker thread x N                  deliver thread x sinks
+//!   session: consumer + producer       session: consumer of the sink's own group
+//!   tasks, transforms, state           sink, runtime of its own
+//!   sources that are not topics
+//! ```
+//!
+//! `worker` holds the loop; `process` one task; `chain` one batch through the transforms;
+//! `commit`, `assignment`, `restore`, `ingest` what their names say; `deliver` the sinks.
+
+mod assignment;
+mod bounded;
+mod chain;
+mod commit;
+mod deliver;
+mod error;
+mod ingest;
+mod keys;
+mod observer;
+mod plan;
+mod process;
+mod restore;
+mod start;
+mod topics;
+mod worker;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use record::log::Log;
+use record::store::StateBackend;
+use record::topology::{Start, TopicRole, Topology};
+use record::{RecordOffset, TopicPartition};
+
+pub use error::RunError;
+pub use observer::{Observer, PartitionFailure, Shutdown, Snapshot};
+pub use plan::Parts;
+
+use plan::{LOG_TIMEOUT, Shared};
+
+const SUPERVISE_EVERY: Duration = Duration::from_millis(50);
+const PURGE_EVERY: Duration = Duration::from_secs(30);
+const SHUTDOWN_TIME: Duration = Duration::from_secs(20);
+
+/// A pipeline and what it runs with.
+pub struct Run {
+    /// The plan.
+    pub topology: Arc<Topology>,
+    /// Differs when anything differs that processes of one pipeline must agree on.
+    pub plan_hash: String,
+    /// Kept in the locked state directory, so that a restart is the same process to the log.
+    pub process_id: String,
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// Where state is kept.
+    pub state: Arc<dyn StateBackend>,
+    /// Makes transforms, sources and sinks.
+    pub parts: Arc<dyn Parts>,
+    /// End when everything that was there at the start is processed and delivered.
+    pub until_end: bool,
+    /// Start positions, for a group that has none.
+    pub from: Option<Start>,
+    /// Records that go to the dead letters whatever happens.
+    pub skip: Vec<(TopicPartition, RecordOffset)>,
+    /// Ends the run.
+    pub shutdown: Shutdown,
+    /// Watches the run.
+    pub observer: Arc<Observer>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The counters at the end.
+    pub counters: Snapshot,
+    /// Partitions that stood still. Not empty: a bounded run has failed.
+    pub failures: Vec<PartitionFailure>,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// Runs a pipeline until it is asked to end, or has reached the end with `until_end`. Blocks; call
+/// it on a thread of its own.
+///
+/// # Errors
+/// What kept the run from starting, or the first thing that ended one of its threads.
+pub fn run(run: Run) -> Result<Summary, RunError> {
+    let began = Instant::now();
+    let until_end = run.until_end;
+    let shared = prepare(run, began)?;
+    let bounded = if until_end {
+        Some(bounded::Ends::new(Arc::clone(&shared))?)
+    } else {
+        None
+    };
+    let mut threads = spawn(&shared)?;
+    let outcome = supervise(&shared, bounded, &mut threads);
+    shared.shutdown.request(Instant::now() + SHUTDOWN_TIME);
+    let mut first = outcome.err();
+    for (name, thread) in threads {
+        let ended = thread.join().unwrap_or(Err(RunError::Thread { thread: name }));
+        if let Err(error) = ended {
+            first.get_or_insert(error);
+        }
+    }
+    match first {
+        Some(error) => Err(error),
+        None => Ok(Summary {
+            counters: shared.observer.snapshot(),
+            failures: shared.observer.failures(),
+            elapsed: began.elapsed(),
+        }),
+    }
+}
+
+fn prepare(run: Run, began: Instant) -> Result<Arc<Shared>, RunError> {
+    let topology = &Arc::clone(&run.topology);
+    let client_id = start::client_id(&run.plan_hash, &run.process_id);
+    start::refuse_other_plan(&run.log, &topology.pipeline, &client_id)?;
+    let infos = topics::ensure(topology, &run.log)?;
+    let mut readers = HashMap::new();
+    for (sub, plan) in topology.processes.iter().enumerate() {
+        for (route, input) in plan.inputs.iter().enumerate() {
+            readers.insert(Arc::clone(&topology.topic(input.topic).name), (sub, route));
+        }
+    }
+    let shared = Arc::new(Shared {
+        processes: topology.processes.iter().cloned().map(Arc::new).collect(),
+        topology: run.topology,
+        infos,
+        readers,
+        client_id,
+        process_id: run.process_id,
+        log: run.log,
+        state: run.state,
+        parts: run.parts,
+        observer: run.observer,
+        shutdown: run.shutdown,
+        bounded: run.until_end,
+        skip: run.skip,
+        sources: parking_lot::Mutex::new(HashMap::new()),
+        settled: AtomicUsize::new(0),
+        started: began,
+    });
+    let inputs: Vec<_> = topology
+        .processes
+        .iter()
+        .flat_map(|sub| sub.inputs.iter().map(|route| (route.topic, route.start)))
+        .collect();
+    start::resolve(&shared, &topology.pipeline, &inputs, run.from)?;
+    for plan in &topology.deliveries {
+        // A sink topic is ours: `--from` is about what the user's topics hold.
+        let from = if topology.topic(plan.topic).role.is_internal() {
+            None
+        } else {
+            run.from
+        };
+        start::resolve(&shared, &plan.group, &[(plan.topic, plan.start)], from)?;
+    }
+    Ok(shared)
+}
+
+type Thread = (String, JoinHandle<Result<(), RunError>>);
+
+fn spawn(shared: &Arc<Shared>) -> Result<Vec<Thread>, RunError> {
+    let mut threads = Vec::new();
+    let mut add = |name: String, body: Box<dyn FnOnce() -> Result<(), RunError> + Send>| {
+        let thread = std::thread::Builder::new()
+            .name(name.clone())
+            .spawn(body)
+            .map_err(|_| {
+                shared.shutdown.request(Instant::now() + SHUTDOWN_TIME);
+                RunError::Thread { thread: name.clone() }
+            })?;
+        threads.push((name, thread));
+        Ok::<(), RunError>(())
+    };
+    let workers = if shared.readers.is_empty() {
+        0
+    } else {
+        shared.topology.workers
+    };
+    for number in 0..workers {
+        let shared = Arc::clone(shared);
+        add(
+            format!("worker-{number}"),
+            Box::new(move || worker::run(&shared, number)),
+        )?;
+    }
+    for (index, plan) in shared.topology.deliveries.iter().enumerate() {
+        let shared = Arc::clone(shared);
+        add(
+            format!("sink-{}", plan.connector.name),
+            Box::new(move || deliver::run(&shared, index)),
+        )?;
+    }
+    Ok(threads)
+}
+
+/// Waits for the end of the run: asked for, reached, or forced by a thread that failed.
+fn supervise(shared: &Arc<Shared>, mut bounded: Option<bounded::Ends>, threads: &mut [Thread]) -> Result<(), RunError> {
+    let mut purged = Instant::now();
+    loop {
+        std::thread::sleep(SUPERVISE_EVERY);
+        if shared.shutdown.is_requested() || threads.iter().any(|(_, thread)| thread.is_finished()) {
+            return Ok(());
+        }
+        if let Some(ends) = &mut bounded
+            && (ends.reached()? || !shared.observer.failures().is_empty())
+        {
+            return Ok(());
+        }
+        if purged.elapsed() >= PURGE_EVERY {
+            purged = Instant::now();
+            purge(shared);
+        }
+    }
+}
+
+/// Deletes what all readers of a repartition or sink topic have committed. Trying is enough: what
+/// is left is deleted next time.
+fn purge(shared: &Shared) {
+    let topology = &shared.topology;
+    let process = topology.process_topics().map(|id| (id, &topology.pipeline));
+    let deliver = topology.deliveries.iter().map(|plan| (plan.topic, &plan.group));
+    for (id, group) in process.chain(deliver) {
+        if !matches!(shared.topic(id).role, TopicRole::Repartition | TopicRole::Sink) {
+            continue;
+        }
+        let places = shared.partitions_of(id);
+        let Ok(committed) = shared.log.committed(group, &places, LOG_TIMEOUT) else {
+            continue;
+        };
+        let before: Vec<_> = places
+            .into_iter()
+            .zip(committed)
+            .filter_map(|(at, committed)| Some((at, committed?.next)))
+            .filter(|(_, next)| next.0 > 0)
+            .collect();
+        if let Err(error) = shared.log.delete_records(&before, LOG_TIMEOUT) {
+            tracing::warn!("cannot purge `{}`: {error}", shared.topic(id).name);
+        }
+    }
+}

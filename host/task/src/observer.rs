@@ -1,0 +1,190 @@
+//! What a run tells the outside while it runs: counters, and partitions that stand still.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use record::TopicPartition;
+use record::error::Code;
+
+/// Asks a run to end. Clones share one request.
+#[derive(Clone, Debug, Default)]
+pub struct Shutdown(Arc<ShutdownState>);
+
+#[derive(Debug, Default)]
+struct ShutdownState {
+    requested: AtomicBool,
+    deadline: Mutex<Option<Instant>>,
+}
+
+impl Shutdown {
+    /// A request that nobody has made yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks the run to commit, leave the group and end, and to give up waiting at `deadline`.
+    pub fn request(&self, deadline: Instant) {
+        let mut current = self.0.deadline.lock();
+        *current = Some(current.map_or(deadline, |earlier| earlier.min(deadline)));
+        self.0.requested.store(true, Ordering::Release);
+    }
+
+    /// Whether the run was asked to end.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        self.0.requested.load(Ordering::Acquire)
+    }
+
+    /// When to give up waiting; `None` while nobody asked.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        *self.0.deadline.lock()
+    }
+
+    /// Whether the deadline is over.
+    #[must_use]
+    pub fn is_overdue(&self) -> bool {
+        self.deadline().is_some_and(|deadline| Instant::now() >= deadline)
+    }
+}
+
+/// A partition that stands still until somebody decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionFailure {
+    /// Where.
+    pub at: TopicPartition,
+    /// The node or sink concerned.
+    pub node: String,
+    /// The code of the error's page.
+    pub code: Code,
+    /// What happened.
+    pub message: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// Counters of a run, shared by its threads. Records that were processed, then rolled back and
+/// processed again, are counted again.
+#[derive(Debug, Default)]
+pub struct Observer {
+    records_in: AtomicU64,
+    records_out: AtomicU64,
+    ingested: AtomicU64,
+    delivered: AtomicU64,
+    dead_letters: AtomicU64,
+    skipped: AtomicU64,
+    commits: AtomicU64,
+    aborts: AtomicU64,
+    restoring: AtomicU64,
+    failures: Mutex<Vec<PartitionFailure>>,
+}
+
+/// The counters at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Records that process tasks read.
+    pub records_in: u64,
+    /// Records that process tasks wrote, changelogs not counted.
+    pub records_out: u64,
+    /// Records that sources other than topics wrote to their topic.
+    pub ingested: u64,
+    /// Records that sinks took.
+    pub delivered: u64,
+    /// Records that went to the dead letters.
+    pub dead_letters: u64,
+    /// Records that failed and were dropped, as `on_error = "skip"` says.
+    pub skipped: u64,
+    /// Commits of process tasks.
+    pub commits: u64,
+    /// Transactions that were rolled back.
+    pub aborts: u64,
+    /// Tasks that restore their state at the moment.
+    pub restoring: u64,
+    /// Partitions that stand still.
+    pub failed: u64,
+}
+
+impl Observer {
+    /// The counters now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Snapshot {
+            records_in: get(&self.records_in),
+            records_out: get(&self.records_out),
+            ingested: get(&self.ingested),
+            delivered: get(&self.delivered),
+            dead_letters: get(&self.dead_letters),
+            skipped: get(&self.skipped),
+            commits: get(&self.commits),
+            aborts: get(&self.aborts),
+            restoring: get(&self.restoring),
+            failed: self.failures.lock().len() as u64,
+        }
+    }
+
+    /// The partitions that stand still, in the order in which they stopped.
+    #[must_use]
+    pub fn failures(&self) -> Vec<PartitionFailure> {
+        self.failures.lock().clone()
+    }
+
+    pub(crate) fn read(&self, records: usize) {
+        self.records_in.fetch_add(records as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn wrote(&self, records: usize) {
+        self.records_out.fetch_add(records as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn ingested(&self, records: usize) {
+        self.ingested.fetch_add(records as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn delivered(&self, records: usize) {
+        self.delivered.fetch_add(records as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn dead_lettered(&self, records: usize) {
+        self.dead_letters.fetch_add(records as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn skipped(&self, records: usize) {
+        self.skipped.fetch_add(records as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn committed(&self) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn aborted(&self) {
+        self.aborts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A worker restores `now` states, and restored `before` when it last said so.
+    pub(crate) fn restoring(&self, before: usize, now: usize) {
+        if before <= now {
+            self.restoring.fetch_add((now - before) as u64, Ordering::Relaxed);
+        } else {
+            self.restoring.fetch_sub((before - now) as u64, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn failed(&self, failure: PartitionFailure) {
+        tracing::error!(
+            at = %failure.at, node = %failure.node, code = %failure.code,
+            "{}; {}", failure.message, failure.remedy
+        );
+        let mut failures = self.failures.lock();
+        failures.retain(|earlier| earlier.at != failure.at || earlier.node != failure.node);
+        failures.push(failure);
+    }
+
+    /// The partition was given up, or goes on.
+    pub(crate) fn cleared(&self, at: &TopicPartition) {
+        self.failures.lock().retain(|failure| failure.at != *at);
+    }
+}

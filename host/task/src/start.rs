@@ -1,0 +1,108 @@
+//! Before the first record: another plan of the same name is refused, and start positions are
+//! resolved and committed by us, never left to a client's default.
+
+use std::sync::Arc;
+
+use record::TopicPartition;
+use record::log::{Edge, Log, LogError, Position};
+use record::topology::{Start, TopicId};
+
+use crate::error::RunError;
+use crate::plan::{LOG_TIMEOUT, Shared};
+
+/// What `client_id` starts with in every process of Wasmill: `wasmill-<plan>-<process>`.
+const CLIENT_PREFIX: &str = "wasmill-";
+
+/// The client id of a process: its plan is what other processes compare.
+pub(crate) fn client_id(plan_hash: &str, process_id: &str) -> String {
+    let short = |text: &str, n: usize| text.chars().take(n).collect::<String>();
+    format!("{CLIENT_PREFIX}{}-{}", short(plan_hash, 16), short(process_id, 8))
+}
+
+/// Refuses to run beside a process with another plan of the same name.
+pub(crate) fn refuse_other_plan(log: &Arc<dyn Log>, pipeline: &str, own: &str) -> Result<(), RunError> {
+    let plan = |id: &str| -> Option<String> {
+        let (plan, _) = id.strip_prefix(CLIENT_PREFIX)?.split_once('-')?;
+        Some(plan.to_owned())
+    };
+    let members = log
+        .group_members(pipeline, LOG_TIMEOUT)
+        .map_err(RunError::log("looking for other members of the group"))?;
+    let own_plan = plan(own);
+    for member in members {
+        if let Some(other) = plan(&member.client_id)
+            && Some(&other) != own_plan.as_ref()
+        {
+            return Err(RunError::OtherPlan {
+                pipeline: pipeline.to_owned(),
+                client_id: member.client_id,
+                host: member.host,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Commits the start positions of a group that has none yet. `from` is `--from`.
+pub(crate) fn resolve(
+    shared: &Shared,
+    group: &str,
+    topics: &[(TopicId, Start)],
+    from: Option<Start>,
+) -> Result<(), RunError> {
+    let log = &shared.log;
+    let places: Vec<TopicPartition> = topics.iter().flat_map(|(id, _)| shared.partitions_of(*id)).collect();
+    if places.is_empty() {
+        return Ok(());
+    }
+    let committed = log
+        .committed(group, &places, LOG_TIMEOUT)
+        .map_err(RunError::log("reading committed positions"))?;
+    if committed.iter().any(Option::is_some) {
+        return match from {
+            Some(_) => Err(RunError::FromIgnored {
+                pipeline: group.to_owned(),
+            }),
+            None => Ok(()),
+        };
+    }
+    let mut positions = Vec::new();
+    for (id, start) in topics {
+        let places = shared.partitions_of(*id);
+        let start = if shared.topic(*id).role.is_internal() {
+            Start::Earliest
+        } else {
+            from.unwrap_or(*start)
+        };
+        let edge = match start {
+            Start::Earliest => Edge::Start,
+            Start::Latest => Edge::StableEnd,
+            Start::Time(time) => Edge::Time(time),
+        };
+        let offsets = log
+            .offsets(&places, edge, LOG_TIMEOUT)
+            .map_err(RunError::log("resolving start positions"))?;
+        positions.extend(places.into_iter().zip(offsets).map(|(at, next)| Position {
+            at,
+            next,
+            note: String::new(),
+        }));
+    }
+    match log.set_committed(group, &positions, LOG_TIMEOUT) {
+        Ok(()) => Ok(()),
+        // Another process was quicker: then the positions are its, and the same.
+        Err(LogError::Fatal { what }) => {
+            let committed = log
+                .committed(group, &places, LOG_TIMEOUT)
+                .map_err(RunError::log("reading committed positions"))?;
+            let members = log
+                .group_members(group, LOG_TIMEOUT)
+                .map_err(RunError::log("looking for other members of the group"))?;
+            if committed.iter().any(Option::is_some) || !members.is_empty() {
+                return Ok(());
+            }
+            Err(RunError::log("committing start positions")(LogError::Fatal { what }))
+        }
+        Err(error) => Err(RunError::log("committing start positions")(error)),
+    }
+}

@@ -1,0 +1,604 @@
+//! The worker: one thread, one session (consumer and producer), the tasks of its partitions.
+//!
+//! The loop, by the numbers of DESIGN section 2:
+//! 1. poll;
+//! 2. give each partition's run of records to its task;
+//! 3. (timers are to come);
+//! 4. write what the tasks made to the producer;
+//! 5. at the commit interval, commit.
+//!
+//! How a commit ends, and what follows from it, is in `commit.rs`; how partitions come and go in
+//! `assignment.rs`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use record::error::{Code, Failure};
+use record::log::{LogError, LogEvent, PollLimit, Polled, Session, SessionConfig, Writes};
+use record::origin::{self, TaskMark};
+use record::partitioner::partition_for;
+use record::topology::{Delivery, NodeId, OnError, TopicRole};
+use record::{Batch, NextOffset, TopicPartition};
+
+use crate::assignment::Retry;
+use crate::chain::Chain;
+use crate::error::RunError;
+use crate::ingest::IngestTask;
+use crate::observer::PartitionFailure;
+use crate::plan::{LOG_TIMEOUT, Shared, now_ms};
+use crate::process::{Culprit, Phase, ProcessTask, StepEnd, Verdict, Written};
+use crate::restore::Restorer;
+
+/// A transaction that is open for longer is aborted by the broker. Not librdkafka's minute: what
+/// a dead process left open holds back readers for as long.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the loop waits for records when it has nothing else to do.
+const POLL_MAX: Duration = Duration::from_millis(50);
+/// More changed state than this forces a commit.
+const DIRTY_BYTES_MAX: usize = 64 << 20;
+/// Being fenced this often within [`FENCE_WINDOW`] means that two processes fight.
+const FENCES_MAX: usize = 3;
+const FENCE_WINDOW: Duration = Duration::from_secs(60);
+
+/// How a session ended.
+pub(crate) enum Ended {
+    /// Asked to.
+    Shutdown,
+    /// Another member took over: join again with nothing remembered.
+    Fenced(String),
+}
+
+/// A task and the place of its sub-topology.
+pub(crate) struct Owned {
+    pub(crate) sub: usize,
+    pub(crate) task: ProcessTask,
+}
+
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) session: Box<dyn Session>,
+    pub(crate) chains: Vec<Chain>,
+    pub(crate) tasks: HashMap<TopicPartition, Owned>,
+    pub(crate) ingests: Vec<IngestTask>,
+    pub(crate) restorer: Restorer,
+    /// Tasks whose store failed.
+    pub(crate) retries: Vec<Retry>,
+    polled: Polled,
+    /// Events that arrived while something else was going on.
+    pub(crate) events: Vec<LogEvent>,
+    /// When the first output or advance since the last commit happened.
+    pub(crate) open_since: Option<Instant>,
+    pub(crate) commit_now: bool,
+    /// How many restores the observer was told of.
+    pub(crate) restoring: usize,
+    /// Whether there has been an assignment.
+    pub(crate) is_settled: bool,
+}
+
+/// The body of a worker's thread: sessions, one after another, until the run ends.
+pub(crate) fn run(shared: &Arc<Shared>, number: usize) -> Result<(), RunError> {
+    let mut fences: Vec<Instant> = Vec::new();
+    loop {
+        let mut worker = Worker::join(Arc::clone(shared), number)?;
+        match worker.serve() {
+            Ok(Ended::Shutdown) => {
+                let left = shared.shutdown.deadline().map_or(Duration::from_secs(5), |deadline| {
+                    deadline.saturating_duration_since(Instant::now())
+                });
+                worker.session.close(true, left);
+                return Ok(());
+            }
+            Ok(Ended::Fenced(what)) => {
+                worker.session.close(false, Duration::from_secs(1));
+                fences.retain(|at| at.elapsed() < FENCE_WINDOW);
+                fences.push(Instant::now());
+                if fences.len() >= FENCES_MAX {
+                    return Err(RunError::Fenced { what });
+                }
+                tracing::warn!("fenced ({what}); joining again");
+            }
+            Err(error) => {
+                worker.session.close(true, Duration::from_secs(1));
+                return Err(error);
+            }
+        }
+        if shared.shutdown.is_requested() {
+            return Ok(());
+        }
+    }
+}
+
+impl Worker {
+    fn join(shared: Arc<Shared>, number: usize) -> Result<Self, RunError> {
+        let topology = &shared.topology;
+        let mut chains = Vec::with_capacity(shared.processes.len());
+        for sub in &shared.processes {
+            let transforms = sub
+                .nodes
+                .iter()
+                .map(|node| {
+                    shared.parts.transform(node).map_err(|what| RunError::Transform {
+                        node: node.name.to_string(),
+                        what,
+                    })
+                })
+                .collect::<Result<_, _>>()?;
+            chains.push(Chain::new(Arc::clone(&topology.pipeline), Arc::clone(sub), transforms));
+        }
+        let mut topics: Vec<Arc<str>> = shared.readers.keys().cloned().collect();
+        topics.sort();
+        let member = format!("{}-{}-{number}", topology.pipeline, shared.process_id);
+        let config = SessionConfig {
+            group: topology.pipeline.to_string(),
+            instance_id: Some(member.clone()),
+            client_id: shared.client_id.clone(),
+            topics,
+            writes: match topology.delivery {
+                Delivery::ExactlyOnce => Writes::Transactional {
+                    transactional_id: member,
+                    timeout: TRANSACTION_TIMEOUT,
+                },
+                Delivery::AtLeastOnce => Writes::AtLeastOnce,
+            },
+        };
+        let session = loop {
+            match shared.log.session(config.clone()) {
+                Ok(session) => break session,
+                Err(LogError::Retriable { what }) if !shared.shutdown.is_requested() => {
+                    tracing::warn!("cannot join the group yet: {what}");
+                    std::thread::sleep(Duration::from_secs(1));
+                }
+                Err(error) => return Err(RunError::log("joining the group")(error)),
+            }
+        };
+        Ok(Self {
+            restorer: Restorer::new(Arc::clone(&shared.log)),
+            shared,
+            session,
+            chains,
+            tasks: HashMap::new(),
+            ingests: Vec::new(),
+            retries: Vec::new(),
+            polled: Polled::default(),
+            events: Vec::new(),
+            open_since: None,
+            commit_now: false,
+            restoring: 0,
+            is_settled: false,
+        })
+    }
+
+    fn serve(&mut self) -> Result<Ended, RunError> {
+        loop {
+            match self.turn() {
+                Ok(()) if self.shared.shutdown.is_requested() => {
+                    return self.commit().map(|()| Ended::Shutdown).or_else(ended);
+                }
+                Ok(()) => {}
+                Err(stop) => return ended(stop),
+            }
+        }
+    }
+
+    fn turn(&mut self) -> Result<(), Stop> {
+        // 1
+        let mut polled = std::mem::take(&mut self.polled);
+        polled.clear();
+        polled.events.append(&mut self.events);
+        let outcome = self
+            .session
+            .poll(self.poll_timeout(&polled), PollLimit::default(), &mut polled);
+        if let Err(error) = outcome {
+            return Err(Stop::from_log("reading", error));
+        }
+        let (lost, events): (Vec<_>, Vec<_>) = std::mem::take(&mut polled.events)
+            .into_iter()
+            .partition(|event| matches!(event, LogEvent::Lost(_)));
+        for event in lost {
+            self.on_event(event)?;
+        }
+        // 2, 4
+        for batch in polled.batches.iter_mut().filter(|batch| !batch.is_empty()) {
+            self.feed(batch)?;
+        }
+        self.polled = polled;
+        for event in events {
+            self.on_event(event)?;
+        }
+        self.work_off_queues()?;
+        self.read_sources()?;
+        self.restore()?;
+        // 5
+        if self.commit_now || self.commit_is_due() {
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    fn poll_timeout(&self, polled: &Polled) -> Duration {
+        let busy = !polled.events.is_empty()
+            || self.commit_now
+            || self.ingests.iter().any(IngestTask::is_busy)
+            || self.tasks.values().any(|owned| !owned.task.queue.is_empty());
+        if busy {
+            return Duration::ZERO;
+        }
+        if !self.restorer.is_idle() {
+            return Duration::from_millis(1);
+        }
+        match self.open_since {
+            Some(since) => POLL_MAX.min(self.shared.topology.commit_interval.saturating_sub(since.elapsed())),
+            None => POLL_MAX,
+        }
+    }
+
+    fn commit_is_due(&self) -> bool {
+        self.open_since.is_some_and(|since| {
+            since.elapsed() >= self.shared.topology.commit_interval || self.dirty_bytes() > DIRTY_BYTES_MAX
+        })
+    }
+
+    /// What tasks have changed since the last commit, which is held in memory.
+    fn dirty_bytes(&self) -> usize {
+        let states = self.tasks.values().flat_map(|owned| &owned.task.states);
+        states
+            .filter_map(|slot| slot.0.as_ref())
+            .map(|state| state.dirty_bytes())
+            .sum()
+    }
+
+    fn on_event(&mut self, event: LogEvent) -> Result<(), Stop> {
+        match event {
+            LogEvent::Assigned(partitions) => self.assigned(&partitions),
+            LogEvent::Revoked(partitions) => self.revoked(&partitions, false),
+            LogEvent::Lost(partitions) => self.revoked(&partitions, true),
+            LogEvent::End { at, next } => {
+                if let Some(owned) = self.tasks.get_mut(&at)
+                    && matches!(owned.task.phase, Phase::Running)
+                {
+                    owned.task.reached(next);
+                    if owned.task.is_advanced() {
+                        self.open_since.get_or_insert_with(Instant::now);
+                    }
+                }
+                Ok(())
+            }
+            LogEvent::OutOfRange { at } => {
+                let next = self.tasks.get(&at).map_or(NextOffset(0), |owned| owned.task.next);
+                self.fail(
+                    &at,
+                    "input",
+                    Code("E0403"),
+                    format!(
+                        "offset {next} of {at} does not exist any more: records have expired before they were read"
+                    ),
+                    "raise the topic's retention, then choose a new start with `wasmill reset`",
+                )
+            }
+            LogEvent::Trouble { what } => {
+                tracing::warn!("{what}");
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives a batch as it was read to its task.
+    fn feed(&mut self, batch: &mut Batch) -> Result<(), Stop> {
+        let at = batch.place();
+        let Some(owned) = self.tasks.get_mut(&at) else {
+            return Ok(());
+        };
+        // A paused partition's records come again: its task seeks before it resumes.
+        if !matches!(owned.task.phase, Phase::Running) {
+            return Ok(());
+        }
+        if self.shared.reads_internal(&batch.topic) {
+            origin::absorb(batch);
+        }
+        let first = batch.offsets.first().copied().unwrap_or(0);
+        if owned.task.solo_until.is_some_and(|until| first <= until) {
+            let whole = batch.clone();
+            owned.task.isolate(&whole);
+            return Ok(());
+        }
+        if !owned.task.queue.is_empty() {
+            owned.task.queue.push_back(batch.clone());
+            return Ok(());
+        }
+        self.step(&at, batch)
+    }
+
+    fn work_off_queues(&mut self) -> Result<(), Stop> {
+        let waiting: Vec<TopicPartition> = self
+            .tasks
+            .iter()
+            .filter(|(_, owned)| !owned.task.queue.is_empty())
+            .map(|(at, _)| at.clone())
+            .collect();
+        for at in waiting {
+            // A few at a time, so that commits, events and other partitions are not held back.
+            for _ in 0..64 {
+                let Some(owned) = self.tasks.get_mut(&at) else { break };
+                let solo = owned.task.solo_until.is_some();
+                let Some(mut batch) = owned.task.queue.pop_front() else {
+                    break;
+                };
+                self.step(&at, &mut batch)?;
+                if solo || self.commit_is_due() {
+                    self.commit()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs one batch of a task and writes what it made.
+    fn step(&mut self, at: &TopicPartition, batch: &mut Batch) -> Result<(), Stop> {
+        let Some(owned) = self.tasks.get_mut(at) else {
+            return Ok(());
+        };
+        let end = owned.task.step(&mut self.chains[owned.sub], batch, now_ms());
+        if owned.task.is_advanced() {
+            self.open_since.get_or_insert_with(Instant::now);
+        }
+        match end {
+            StepEnd::Done(written) => self.write(at, batch, written),
+            StepEnd::Isolate { why } => {
+                tracing::warn!(%at, "a call failed ({why:?}); its {} records are run one by one", batch.len());
+                // The clean prefix is committed first: the hunt may take longer than a transaction.
+                if self.commit_unless_rolled_back()?
+                    && let Some(owned) = self.tasks.get_mut(at)
+                {
+                    owned.task.isolate(batch);
+                }
+                Ok(())
+            }
+            StepEnd::Stopped {
+                written,
+                at: offset,
+                verdict,
+            } => {
+                self.write(at, batch, written)?;
+                self.stop_at(at, offset, &verdict)
+            }
+            StepEnd::Trouble { why } => {
+                tracing::error!(%at, "the state cannot be used ({why}); the task starts over from its changelog");
+                self.roll_back()?;
+                self.retry_later(at, true)
+            }
+        }
+    }
+
+    fn stop_at(&mut self, at: &TopicPartition, offset: i64, verdict: &Verdict) -> Result<(), Stop> {
+        let node = match self.tasks.get(at) {
+            Some(owned) => owned.task.names(&self.chains[owned.sub], verdict.culprit).0,
+            None => return Ok(()),
+        };
+        self.fail(
+            at,
+            &node,
+            Code("E0710"),
+            format!(
+                "record {at}:{offset} failed in `{node}` ({}): {}",
+                verdict.failure.code, verdict.failure.message
+            ),
+            &format!(
+                "mend the plugin or the data and start again, or send this record to the dead letters with `wasmill run --skip {at}:{offset}`, or set `on_error`"
+            ),
+        )
+    }
+
+    /// Stops one partition; all others go on, and what is done is committed.
+    pub(crate) fn fail(
+        &mut self,
+        at: &TopicPartition,
+        node: &str,
+        code: Code,
+        message: String,
+        remedy: &str,
+    ) -> Result<(), Stop> {
+        if let Some(owned) = self.tasks.get_mut(at) {
+            owned.task.phase = Phase::Failed;
+            owned.task.queue.clear();
+            owned.task.end = None;
+        }
+        self.session
+            .pause(std::slice::from_ref(at))
+            .map_err(|e| Stop::from_log("pausing", e))?;
+        self.commit_now = true;
+        self.shared.observer.failed(PartitionFailure {
+            at: at.clone(),
+            node: node.to_owned(),
+            code,
+            message,
+            remedy: remedy.to_owned(),
+        });
+        Ok(())
+    }
+
+    fn write(&mut self, at: &TopicPartition, input: &Batch, written: Written) -> Result<(), Stop> {
+        self.shared.observer.read(written.read);
+        self.shared.observer.skipped(written.skipped);
+        let mut refused = None;
+        for out in written.outgoing {
+            let shared = Arc::clone(&self.shared);
+            let topic = shared.topic(out.topic);
+            let count = self.partition_count(out.topic)?;
+            let mut own = out.batch;
+            if matches!(topic.role, TopicRole::Repartition | TopicRole::Sink) {
+                let batch = own.get_or_insert_with(|| {
+                    let mut whole = input.clone();
+                    whole.roots.clear();
+                    whole
+                });
+                let mark = TaskMark {
+                    input: out.input,
+                    sub_topology: self.tasks.get(at).map_or(0, |owned| owned.sub as u32),
+                    partition: at.partition,
+                    stream_time: self.tasks.get(at).map_or(-1, |owned| owned.task.stream_time),
+                };
+                origin::attach(batch, input, mark);
+            }
+            let batch = own.as_ref().unwrap_or(input);
+            let partitions: Vec<u32> = (0..batch.len())
+                .map(|i| partition_for(batch.keys.get(i), at.partition, count))
+                .collect();
+            match self.session.produce(&topic.name, batch, &partitions) {
+                Ok(()) => self.shared.observer.wrote(batch.len()),
+                Err(error) => {
+                    refused = Some(error);
+                    break;
+                }
+            }
+        }
+        if refused.is_none()
+            && let Some(letters) = written.dead_letters
+        {
+            refused = self.write_dead_letters(at.partition, &letters).err();
+        }
+        match refused {
+            None => Ok(()),
+            Some(error) => self.refused(Some(at), input, error),
+        }
+    }
+
+    pub(crate) fn write_dead_letters(&mut self, partition: u32, letters: &Batch) -> Result<(), LogError> {
+        let shared = Arc::clone(&self.shared);
+        let topic = shared.topic(shared.topology.dead_letters);
+        let count = self.session.partitions(&topic.name)?;
+        let partitions: Vec<u32> = (0..letters.len())
+            .map(|i| partition_for(letters.keys.get(i), partition, count))
+            .collect();
+        self.session.produce(&topic.name, letters, &partitions)?;
+        self.shared.observer.dead_lettered(letters.len());
+        Ok(())
+    }
+
+    fn partition_count(&mut self, topic: record::topology::TopicId) -> Result<u32, Stop> {
+        let topic = self.shared.topic(topic);
+        // An output topic of the user's may grow while the pipeline runs; ours may not.
+        if topic.role == TopicRole::Output {
+            let name = Arc::clone(&topic.name);
+            return self.session.partitions(&name).map_err(|e| Stop::from_log("writing", e));
+        }
+        let id = self.shared.topology.topics.iter().position(|t| t.name == topic.name);
+        Ok(id.map_or(1, |id| self.shared.infos[id].partitions))
+    }
+
+    /// The log did not take an output. The transaction is undone; the record that is too large is
+    /// found by running records one per transaction, and then goes by policy.
+    pub(crate) fn refused(&mut self, at: Option<&TopicPartition>, input: &Batch, error: LogError) -> Result<(), Stop> {
+        match error {
+            LogError::TooLarge { .. } => {
+                tracing::warn!("{error}; the records concerned are run one by one");
+                let single = input.len() == 1;
+                if let (Some(at), true) = (at, single)
+                    && let Some(owned) = self.tasks.get_mut(at)
+                    && owned.task.solo_until.is_some()
+                {
+                    convict_output(owned, &self.chains, input.offsets[0], &error.to_string());
+                }
+                self.go_solo();
+                self.roll_back()
+            }
+            LogError::Retriable { what } => {
+                tracing::warn!("{what}; the transaction is rolled back");
+                self.roll_back()
+            }
+            other => Err(Stop::from_log("writing", other)),
+        }
+    }
+
+    /// From the committed position to where each task stands, records are run one per transaction.
+    pub(crate) fn go_solo(&mut self) {
+        for owned in self.tasks.values_mut() {
+            if owned.task.is_advanced() {
+                let last = owned.task.next.0.saturating_sub(1);
+                owned.task.solo_until = Some(owned.task.solo_until.map_or(last, |until| until.max(last)));
+            }
+        }
+    }
+
+    fn read_sources(&mut self) -> Result<(), Stop> {
+        for i in 0..self.ingests.len() {
+            let ingest = &mut self.ingests[i];
+            let read = match ingest.step(self.session.as_mut(), now_ms()) {
+                Ok(Ok(read)) => read,
+                Ok(Err(error)) => {
+                    let nothing = Batch::new("".into(), 0);
+                    return self.refused(None, &nothing, error);
+                }
+                Err(error) => return Err(Stop::Error(error.into())),
+            };
+            if ingest.is_advanced() {
+                self.open_since.get_or_insert_with(Instant::now);
+            }
+            self.commit_now |= ingest.wants_commit();
+            let at = ingest.at.clone();
+            self.shared.observer.ingested(read.records);
+            self.shared.observer.skipped(read.skipped);
+            if let Some(letters) = &read.dead_letters
+                && let Err(error) = self.write_dead_letters(0, letters)
+            {
+                return self.refused(None, letters, error);
+            }
+            if let Some(input) = read.stopped {
+                self.shared.observer.failed(PartitionFailure {
+                    at,
+                    node: "source".to_owned(),
+                    code: Code("E0711"),
+                    message: format!("{} cannot be read: {}", input.place, input.message),
+                    remedy: "mend the input, or set `on_undecodable = \"dead_letter\"` or `\"skip\"`".to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Convicts the single record of a transaction whose output the log refused.
+pub(crate) fn convict_output(owned: &mut Owned, chains: &[Chain], offset: i64, message: &str) {
+    let policy = chains[owned.sub]
+        .plan
+        .nodes
+        .last()
+        .map_or(OnError::Fail, |node| node.on_error);
+    let last = chains[owned.sub].plan.nodes.len().checked_sub(1);
+    let verdict = Verdict {
+        culprit: last.map_or(Culprit::Output, |node| Culprit::Node(NodeId(node as u32))),
+        policy,
+        failure: Failure {
+            index: 0,
+            code: "output-too-large".to_owned(),
+            message: message.to_owned(),
+            detail: String::new(),
+        },
+    };
+    owned.task.convict(offset, verdict);
+}
+
+/// Why the loop of a session ends.
+pub(crate) enum Stop {
+    Fenced(String),
+    Error(RunError),
+}
+
+impl Stop {
+    pub(crate) fn from_log(doing: &str, error: LogError) -> Self {
+        match error {
+            LogError::Fenced { what } => Self::Fenced(what),
+            other => Self::Error(RunError::log(doing)(other)),
+        }
+    }
+}
+
+fn ended(stop: Stop) -> Result<Ended, RunError> {
+    match stop {
+        Stop::Fenced(what) => Ok(Ended::Fenced(what)),
+        Stop::Error(error) => Err(error),
+    }
+}
+
+/// How long answers of the group coordinator are waited for.
+pub(crate) const GROUP_TIMEOUT: Duration = LOG_TIMEOUT;

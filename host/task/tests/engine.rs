@@ -1,0 +1,191 @@
+//! The engine on the embedded log, with native transforms.
+
+mod harness;
+
+use std::collections::BTreeMap;
+
+use harness::*;
+use record::origin;
+use record::topology::{Delivery, OnError};
+use record::{RecordOffset, TopicPartition};
+
+/// What counting must give: for each word 1, 2, 3, ... without a gap or a repeat.
+fn recount(lines: &[&str]) -> BTreeMap<String, Vec<String>> {
+    let mut expected: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in lines
+        .iter()
+        .filter(|line| !line.contains("bad") && !line.contains("poison"))
+    {
+        for word in line.split_whitespace() {
+            let counts = expected.entry(word.to_owned()).or_default();
+            counts.push((counts.len() + 1).to_string());
+        }
+    }
+    expected
+}
+
+fn many_lines() -> Vec<String> {
+    (0..3_000)
+        .map(|i| format!("w{} w{} w{}", i % 7, i % 31, i % 211))
+        .collect()
+}
+
+#[test]
+fn every_count_goes_up_by_one() {
+    let lines = many_lines();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    for delivery in [Delivery::ExactlyOnce, Delivery::AtLeastOnce] {
+        let log = log_with_lines(&lines);
+        let job = Job::new(log, word_count(OnError::Fail, delivery));
+        let summary = job.until_end().unwrap();
+        assert_eq!(summary.failures, []);
+        assert_eq!(series(&*job.log, TOTALS), recount(&lines));
+    }
+}
+
+#[test]
+fn state_goes_on_after_the_local_store_is_gone() {
+    let first = ["a b a", "b c"];
+    let second = ["a c", "c c d"];
+    let log = log_with_lines(&first);
+    let mut job = Job::new(log, word_count(OnError::Fail, Delivery::ExactlyOnce));
+    job.until_end().unwrap();
+    append(&*job.log, &second);
+    job.state = std::sync::Arc::new(state::MemoryBackend::default());
+    job.until_end().unwrap();
+    assert_eq!(
+        series(&*job.log, TOTALS),
+        recount(&[first.as_slice(), &second].concat())
+    );
+}
+
+#[test]
+fn failing_and_trapping_records_go_to_the_dead_letters_and_all_others_arrive() {
+    let mut lines = many_lines();
+    lines[700] = "bad w1".to_owned();
+    lines[1_401] = "poison w2".to_owned();
+    lines[1_405] = "poison bad".to_owned();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let job = Job::new(
+        log_with_lines(&lines),
+        word_count(OnError::DeadLetter, Delivery::ExactlyOnce),
+    );
+    let summary = job.until_end().unwrap();
+    assert_eq!(summary.failures, []);
+    assert_eq!(series(&*job.log, TOTALS), recount(&lines));
+    let letters = &read_all(&*job.log, LETTERS)[0];
+    assert_eq!(letters.len(), 3);
+    let mut found = Vec::new();
+    for i in 0..letters.len() {
+        let header = |name: &str| {
+            let value = letters.headers.last(i, name).flatten().unwrap_or_default();
+            String::from_utf8_lossy(value).into_owned()
+        };
+        found.push((
+            header(origin::HEADER_ORIGIN),
+            header(origin::HEADER_ERROR_CODE),
+            header(origin::HEADER_PLUGIN),
+        ));
+    }
+    found.sort();
+    // Line i is record i / 4 of partition i % 4.
+    let expect = |i: usize, code: &str| {
+        (
+            format!("lines:{}:{}", i % 4, i / 4),
+            code.to_owned(),
+            "split@1.0.0".to_owned(),
+        )
+    };
+    let mut expected = vec![expect(700, "bad-text"), expect(1_401, "trap"), expect(1_405, "trap")];
+    expected.sort();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn skipped_records_are_counted_and_dropped() {
+    let lines = ["a", "bad", "b", "poison", "a"];
+    let job = Job::new(log_with_lines(&lines), word_count(OnError::Skip, Delivery::ExactlyOnce));
+    let summary = job.until_end().unwrap();
+    assert_eq!(summary.counters.skipped, 2);
+    assert_eq!(series(&*job.log, TOTALS), recount(&lines));
+}
+
+#[test]
+fn a_record_that_fails_stops_its_partition_until_it_is_skipped() {
+    // Partition 0 holds lines 0 and 4, and so on.
+    let lines = ["a", "b", "c", "d", "poison", "b", "c", "d", "a", "b"];
+    let log = log_with_lines(&lines);
+    let mut job = Job::new(log, word_count(OnError::Fail, Delivery::ExactlyOnce));
+    let summary = job.until_end().unwrap();
+    assert_eq!(summary.failures.len(), 1, "{:?}", summary.failures);
+    assert_eq!(summary.failures[0].at, TopicPartition::new(LINES, 0));
+    assert!(
+        summary.failures[0].message.contains("lines:0:1"),
+        "{:?}",
+        summary.failures
+    );
+    assert!(
+        summary.failures[0].remedy.contains("--skip lines:0:1"),
+        "{:?}",
+        summary.failures
+    );
+
+    job.skip = vec![(TopicPartition::new(LINES, 0), RecordOffset(1))];
+    let summary = job.until_end().unwrap();
+    assert_eq!(summary.failures, []);
+    assert_eq!(series(&*job.log, TOTALS), recount(&lines));
+    assert_eq!(read_all(&*job.log, LETTERS)[0].len(), 1);
+}
+
+#[test]
+fn a_sink_gets_every_record_and_rejected_ones_go_by_policy() {
+    let lines = ["a reject", "b reject", "reject a"];
+    let log = log_with_lines(&lines);
+    let job = Job::new(
+        log,
+        with_sink(word_count(OnError::Fail, Delivery::ExactlyOnce), OnError::DeadLetter),
+    );
+    let summary = job.until_end().unwrap();
+    assert_eq!(summary.failures, []);
+    let mut seen = job.parts.collected.lock().clone();
+    seen.sort();
+    assert_eq!(seen, ["a=1", "a=2", "b=1", "reject=1", "reject=3"]);
+    let letters = &read_all(&*job.log, LETTERS)[0];
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters.values.get(0), Some(b"2".as_slice()));
+}
+
+#[test]
+fn a_changelog_that_was_emptied_stops_the_task_instead_of_counting_anew() {
+    let log = log_with_lines(&["a b", "a"]);
+    let job = Job::new(log, word_count(OnError::Fail, Delivery::ExactlyOnce));
+    job.until_end().unwrap();
+    job.log.delete_topics(&["wc-count-changelog"], T).unwrap();
+    append(&*job.log, &["a"]);
+    let summary = job.until_end().unwrap();
+    assert!(!summary.failures.is_empty());
+    assert!(
+        summary.failures[0].message.contains("changelog"),
+        "{:?}",
+        summary.failures
+    );
+    assert_eq!(series(&*job.log, TOTALS)["a"], ["1", "2"]);
+}
+
+#[test]
+fn another_plan_of_the_same_name_is_refused_while_it_runs() {
+    use record::log::{SessionConfig, Writes};
+    let log = log_with_lines(&["a"]);
+    let _other = log
+        .session(SessionConfig {
+            group: "wc".into(),
+            instance_id: None,
+            client_id: "wasmill-fedcba9876543210-22222222".into(),
+            topics: vec![LINES.into()],
+            writes: Writes::AtLeastOnce,
+        })
+        .unwrap();
+    let job = Job::new(log, word_count(OnError::Fail, Delivery::ExactlyOnce));
+    let error = job.until_end().unwrap_err();
+    assert_eq!(error.code().0, "E0702", "{error}");
+}

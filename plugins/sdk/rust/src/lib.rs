@@ -1,0 +1,142 @@
+//! Write Wasmill plugins in Rust: one method per record, typed state, errors by `?`.
+//!
+//! ```
+//! use wasmill_sdk::prelude::*;
+//!
+//! const COUNT: Store<u64> = Store::keyed(0, "count", "How often each word was seen");
+//!
+//! struct WordCount;
+//!
+//! impl Plugin for WordCount {
+//!     type Config = NoConfig;
+//!     fn about() -> About {
+//!         About::new("word_count", env!("CARGO_PKG_VERSION")).store(COUNT)
+//!     }
+//!     fn new(_: NoConfig) -> Result<Self, Problems> {
+//!         Ok(Self)
+//!     }
+//!     fn process(&mut self, record: Record<'_>, ctx: &mut Context<'_>) -> Result<()> {
+//!         let count = ctx.get(COUNT)?.unwrap_or(0) + 1;
+//!         ctx.put(COUNT, &count)?;
+//!         ctx.emit(Json(serde_json::json!({ "word": record.key_str()?, "count": count })))
+//!     }
+//! }
+//!
+//! wasmill_sdk::export!(WordCount);
+//! # fn main() {}
+//! ```
+//!
+//! The crate is a `cdylib`; `wasmill build DIR` turns it into a component. What a record's method
+//! stored and emitted is dropped when it answers with an error, and the record fails alone.
+//! Results must not depend on how records are cut into batches, so keep in `self` only what comes
+//! from the configuration; state belongs into a [`Store`].
+
+mod about;
+mod cache;
+mod column;
+mod context;
+mod error;
+mod host;
+pub mod metrics;
+mod output;
+mod record;
+pub mod runtime;
+mod store;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+
+pub use about::{About, Port};
+pub use context::Context;
+pub use error::{Error, NoConfig, Problem, Problems, Result};
+pub use host::Level;
+pub use output::{Inherit, Json, Output, Payload, Tombstone, Written};
+pub use record::{Origin, Record};
+pub use store::{Format, Packed, Serde, Store};
+
+/// What a plugin usually needs.
+pub mod prelude {
+    pub use crate::{
+        About, Context, Error, Json, Level, NoConfig, Output, Plugin, Port, Problem, Problems, Record, Result, Store,
+    };
+}
+
+/// What `wit-bindgen` makes of the contract in `wit/`.
+#[allow(missing_docs, unsafe_code, clippy::all, clippy::pedantic)]
+pub mod bindings {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "transform",
+        pub_export_macro: true,
+        default_bindings_module: "wasmill_sdk::bindings",
+    });
+}
+
+/// A plugin: what it says of itself, and what it does with one record.
+pub trait Plugin: Sized + 'static {
+    /// The transform's config table; `Default` when the table is empty. [`NoConfig`] for none.
+    /// `#[serde(default, deny_unknown_fields)]` finds misspelt options.
+    type Config: serde::de::DeserializeOwned + Default;
+
+    /// Name, version, ports and stores. Always the same.
+    fn about() -> About;
+
+    /// Makes an instance. Called once per instance, before its first record.
+    ///
+    /// # Errors
+    /// What is wrong in the configuration, each with its place.
+    fn new(config: Self::Config) -> Result<Self, Problems>;
+
+    /// Runs one record.
+    ///
+    /// # Errors
+    /// The record fails alone; what it stored and emitted is dropped.
+    fn process(&mut self, record: Record<'_>, ctx: &mut Context<'_>) -> Result<()>;
+}
+
+/// Exports a [`Plugin`] as the component's. Once per crate.
+#[macro_export]
+macro_rules! export {
+    ($plugin:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            ::std::thread_local! {
+                static RUNTIME: ::core::cell::RefCell<::core::option::Option<$crate::runtime::Runtime<$plugin>>> =
+                    const { ::core::cell::RefCell::new(::core::option::Option::None) };
+            }
+
+            struct Component;
+
+            impl $crate::bindings::exports::wasmill::plugin::lifecycle::Guest for Component {
+                fn describe() -> $crate::bindings::exports::wasmill::plugin::lifecycle::Description {
+                    $crate::runtime::describe::<$plugin>()
+                }
+                fn configure(
+                    config: ::std::string::String,
+                ) -> ::core::result::Result<
+                    (),
+                    ::std::vec::Vec<$crate::bindings::exports::wasmill::plugin::lifecycle::Problem>,
+                > {
+                    let runtime = $crate::runtime::Runtime::<$plugin>::configure(&config)?;
+                    RUNTIME.with(|cell| *cell.borrow_mut() = ::core::option::Option::Some(runtime));
+                    ::core::result::Result::Ok(())
+                }
+            }
+
+            impl $crate::bindings::exports::wasmill::plugin::processor::Guest for Component {
+                fn process(
+                    batch: $crate::bindings::wasmill::plugin::types::Inbound,
+                ) -> ::core::result::Result<$crate::bindings::wasmill::plugin::types::Outbound, ::std::string::String>
+                {
+                    RUNTIME.with(|cell| match cell.borrow_mut().as_mut() {
+                        ::core::option::Option::Some(runtime) => ::core::result::Result::Ok(runtime.process(&batch)),
+                        ::core::option::Option::None => {
+                            ::core::result::Result::Err("the plugin was not configured".into())
+                        }
+                    })
+                }
+            }
+
+    $crate::bindings::export!(Component with_types_in $crate::bindings);
+        };
+    };
+}
