@@ -50,7 +50,8 @@ tools_need_native_build() {
 tools_need_services() {
     local version
     if command -v java >/dev/null; then
-        version=$(java -version 2>&1 | sed -n '1s/.*"\([0-9]*\).*/\1/p')
+        # Not always the first line: the JVM first names options that it took from the environment.
+        version=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p')
         [ "${version:-0}" -ge 17 ] ||
             tools_missing+=("java 17: this is ${version:-unknown} (Debian, Ubuntu: apt-get install openjdk-17-jre-headless)")
     else
