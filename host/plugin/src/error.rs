@@ -121,16 +121,16 @@ impl PluginError {
     #[must_use]
     pub fn code(&self) -> Code {
         Code(match self {
-            Self::Io { .. } => "E0401",
-            Self::NotAComponent { .. } => "E0402",
-            Self::ImportRefused { .. } => "E0403",
-            Self::WrongWorld { .. } => "E0404",
-            Self::BadDescription { .. } => "E0405",
-            Self::DescriptionChanged { .. } => "E0406",
-            Self::Failed { .. } => "E0407",
-            Self::Config { .. } => "E0408",
-            Self::Build { .. } => "E0409",
-            Self::Engine(_) => "E0410",
+            Self::Io { .. } => "E0201",
+            Self::NotAComponent { .. } => "E0202",
+            Self::ImportRefused { .. } => "E0203",
+            Self::WrongWorld { .. } => "E0204",
+            Self::BadDescription { .. } => "E0205",
+            Self::DescriptionChanged { .. } => "E0206",
+            Self::Failed { .. } => "E0207",
+            Self::Config { .. } => "E0208",
+            Self::Build { .. } => "E0209",
+            Self::Engine(_) => "E0210",
         })
     }
 

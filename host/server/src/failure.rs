@@ -259,15 +259,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_of_the_command_line_has_a_page() {
-        for code in 801..=809 {
-            let page = format!("{}/../../docs/errors/E{code:04}.md", env!("CARGO_MANIFEST_DIR"));
-            let text = std::fs::read_to_string(&page).unwrap_or_else(|e| panic!("{page}: {e}"));
-            assert!(text.starts_with(&format!("# E{code:04}")), "{page}");
-        }
-    }
-
-    #[test]
     fn wrong_input_of_the_user_exits_with_2_and_failed_work_with_1() {
         assert_eq!(Failure::usage("a", "b").exit(), Exit::Invalid);
         let away = LogError::Retriable {
