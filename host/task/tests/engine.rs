@@ -2,33 +2,10 @@
 
 mod harness;
 
-use std::collections::BTreeMap;
-
 use harness::*;
 use record::origin;
 use record::topology::{Delivery, OnError};
 use record::{RecordOffset, TopicPartition};
-
-/// What counting must give: for each word 1, 2, 3, ... without a gap or a repeat.
-fn recount(lines: &[&str]) -> BTreeMap<String, Vec<String>> {
-    let mut expected: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for line in lines
-        .iter()
-        .filter(|line| !line.contains("bad") && !line.contains("poison"))
-    {
-        for word in line.split_whitespace() {
-            let counts = expected.entry(word.to_owned()).or_default();
-            counts.push((counts.len() + 1).to_string());
-        }
-    }
-    expected
-}
-
-fn many_lines() -> Vec<String> {
-    (0..3_000)
-        .map(|i| format!("w{} w{} w{}", i % 7, i % 31, i % 211))
-        .collect()
-}
 
 #[test]
 fn every_count_goes_up_by_one() {

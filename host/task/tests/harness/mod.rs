@@ -9,16 +9,19 @@
     reason = "each test file uses its part"
 )]
 
+pub mod faulty;
+
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use embedded::EmbeddedLog;
 use record::log::{Edge, Isolation, Log, PollLimit, Polled};
 use record::partitioner::partition_for;
 use record::sink::{Sink, SinkError};
-use record::source::{Source, SourceError};
+use record::source::{ReadEnd, Source, SourceError, Undecodable};
 use record::store::StateBackend;
 use record::topology::{
     DeliverPlan, Delivery, Ingest, InputRoute, InternalTopics, Limits, Node, NodeId, OnError, PartitionCount, Start,
@@ -139,8 +142,11 @@ impl Transform for Count {
     }
 }
 
-/// Counts what it delivers and remembers it; fails as told.
-pub struct Collect(pub Arc<parking_lot::Mutex<Vec<String>>>);
+/// Remembers what it delivers; rejects some records; is away as long as it is told.
+pub struct Collect {
+    pub collected: Arc<parking_lot::Mutex<Vec<String>>>,
+    pub away: Arc<AtomicBool>,
+}
 
 impl Sink for Collect {
     fn open<'a>(
@@ -156,6 +162,9 @@ impl Sink for Collect {
         _: NextOffset,
     ) -> futures_util::future::BoxFuture<'a, Result<(), SinkError>> {
         Box::pin(async move {
+            if self.away.load(Ordering::Relaxed) {
+                return Err(SinkError::Retriable { what: "away".into() });
+            }
             let rejected: Vec<_> = (0..batch.len())
                 .filter(|i| !skip.contains(&(*i as u32)) && batch.values.get(*i) == Some(b"2"))
                 .filter(|i| batch.keys.get(*i) == Some(b"reject"))
@@ -169,7 +178,7 @@ impl Sink for Collect {
             if !rejected.is_empty() {
                 return Err(SinkError::Rejected(rejected));
             }
-            let mut seen = self.0.lock();
+            let mut seen = self.collected.lock();
             for i in (0..batch.len()).filter(|i| !skip.contains(&(*i as u32))) {
                 let text = |b: Option<&[u8]>| String::from_utf8_lossy(b.unwrap_or_default()).into_owned();
                 seen.push(format!("{}={}", text(batch.keys.get(i)), text(batch.values.get(i))));
@@ -182,9 +191,38 @@ impl Sink for Collect {
     }
 }
 
+/// The numbers below `end` as values, and the next one as position.
+pub struct Numbers {
+    next: u64,
+    end: u64,
+}
+
+impl Source for Numbers {
+    fn open(&mut self, position: Option<&str>) -> Result<(), SourceError> {
+        self.next = position.map_or(0, |text| text.parse().unwrap());
+        Ok(())
+    }
+    fn read(&mut self, records: usize, into: &mut Batch, _: &mut Vec<Undecodable>) -> Result<ReadEnd, SourceError> {
+        let until = self.end.min(self.next + records.min(10) as u64);
+        for number in self.next..until {
+            let text = format!("n{number}");
+            into.push(Some(text.as_bytes()), Some(text.as_bytes()), 1_000 + number as i64);
+        }
+        self.next = until;
+        Ok(if until == self.end { ReadEnd::End } else { ReadEnd::More })
+    }
+    fn position(&self) -> String {
+        self.next.to_string()
+    }
+}
+
 #[derive(Default)]
 pub struct Native {
     pub collected: Arc<parking_lot::Mutex<Vec<String>>>,
+    /// The sink's service is away.
+    pub away: Arc<AtomicBool>,
+    /// How many numbers the source has.
+    pub numbers: u64,
     pub made: AtomicUsize,
 }
 
@@ -197,10 +235,16 @@ impl Parts for Native {
         })
     }
     fn source(&self, _: &Ingest) -> Result<Box<dyn Source>, SourceError> {
-        unreachable!("these pipelines read topics")
+        Ok(Box::new(Numbers {
+            next: 0,
+            end: self.numbers,
+        }))
     }
     fn sink(&self, _: &DeliverPlan) -> Result<Box<dyn Sink>, SinkError> {
-        Ok(Box::new(Collect(Arc::clone(&self.collected))))
+        Ok(Box::new(Collect {
+            collected: Arc::clone(&self.collected),
+            away: Arc::clone(&self.away),
+        }))
     }
 }
 
@@ -281,6 +325,23 @@ pub fn word_count(on_error: OnError, delivery: Delivery) -> Topology {
     }
 }
 
+/// As [`word_count`], its lines topic filled by [`Numbers`].
+pub fn numbers_count() -> Topology {
+    let mut topology = word_count(OnError::Fail, Delivery::ExactlyOnce);
+    topology.topics[0] = topic("wc-numbers", TopicRole::Source, PartitionCount::Fixed(4));
+    topology.ingests.push(Ingest {
+        connector: record::topology::Connector {
+            name: "numbers".into(),
+            kind: "numbers".into(),
+            settings: "{}".into(),
+        },
+        topic: TopicId(0),
+        key: None,
+        on_undecodable: OnError::Fail,
+    });
+    topology
+}
+
 pub fn with_sink(mut topology: Topology, on_error: OnError) -> Topology {
     topology.deliveries.push(DeliverPlan {
         connector: record::topology::Connector {
@@ -329,6 +390,8 @@ pub struct Job {
     pub parts: Arc<Native>,
     pub topology: Topology,
     pub skip: Vec<(TopicPartition, RecordOffset)>,
+    pub from: Option<Start>,
+    pub process_id: &'static str,
 }
 
 impl Job {
@@ -339,12 +402,22 @@ impl Job {
             parts: Arc::default(),
             topology,
             skip: vec![],
+            from: None,
+            process_id: "11111111",
         }
     }
 
     /// Runs to the end of what there is.
     pub fn until_end(&self) -> Result<Summary, RunError> {
-        let shutdown = Shutdown::new();
+        self.run(true, &Shutdown::new())
+    }
+
+    /// Runs until it is told to end.
+    pub fn run_until(&self, shutdown: &Shutdown) -> Result<Summary, RunError> {
+        self.run(false, shutdown)
+    }
+
+    fn run(&self, until_end: bool, shutdown: &Shutdown) -> Result<Summary, RunError> {
         let guard = shutdown.clone();
         // A test that hangs ends by itself, and then fails by what it compares.
         std::thread::spawn(move || {
@@ -354,16 +427,25 @@ impl Job {
         wasmill_task::run(Run {
             topology: Arc::new(self.topology.clone()),
             plan_hash: "0123456789abcdef".into(),
-            process_id: "11111111".into(),
+            process_id: self.process_id.into(),
             log: Arc::clone(&self.log),
             state: Arc::clone(&self.state),
             parts: Arc::clone(&self.parts) as Arc<dyn Parts>,
-            until_end: true,
-            from: None,
+            until_end,
+            from: self.from,
             skip: self.skip.clone(),
-            shutdown,
+            shutdown: shutdown.clone(),
             observer: Arc::new(Observer::default()),
         })
+    }
+}
+
+/// Waits until something holds; fails the test when it does not in time.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + T * 3;
+    while !holds() {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -402,8 +484,8 @@ pub fn read_all(log: &dyn Log, topic: &str) -> Vec<Batch> {
 }
 
 /// Every key's values in order.
-pub fn series(log: &dyn Log, topic: &str) -> std::collections::BTreeMap<String, Vec<String>> {
-    let mut series: std::collections::BTreeMap<String, Vec<String>> = std::collections::BTreeMap::new();
+pub fn series(log: &dyn Log, topic: &str) -> BTreeMap<String, Vec<String>> {
+    let mut series: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for batch in read_all(log, topic) {
         for i in 0..batch.len() {
             let text = |b: Option<&[u8]>| String::from_utf8_lossy(b.unwrap_or_default()).into_owned();
@@ -417,4 +499,25 @@ pub fn series(log: &dyn Log, topic: &str) -> std::collections::BTreeMap<String, 
         }
     }
     series
+}
+
+/// What counting must give: for each word 1, 2, 3, ... without a gap or a repeat.
+pub fn recount(lines: &[&str]) -> BTreeMap<String, Vec<String>> {
+    let mut expected: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in lines
+        .iter()
+        .filter(|line| !line.contains("bad") && !line.contains("poison"))
+    {
+        for word in line.split_whitespace() {
+            let counts = expected.entry(word.to_owned()).or_default();
+            counts.push((counts.len() + 1).to_string());
+        }
+    }
+    expected
+}
+
+pub fn many_lines() -> Vec<String> {
+    (0..3_000)
+        .map(|i| format!("w{} w{} w{}", i % 7, i % 31, i % 211))
+        .collect()
 }

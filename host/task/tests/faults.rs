@@ -1,0 +1,304 @@
+//! The engine when commits go wrong, batches are cut anywhere, and processes come and go.
+
+mod harness;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use harness::faulty::{Fault, Faulty};
+use harness::*;
+use record::log::{Edge, Log, NewTopic, SessionConfig, Writes};
+use record::topology::{Delivery, OnError, Start};
+use record::{Batch, NextOffset, TopicPartition, origin};
+use wasmill_task::Shutdown;
+
+fn texts(lines: &[String]) -> Vec<&str> {
+    lines.iter().map(String::as_str).collect()
+}
+
+fn inputs(partitions: u32) -> Vec<TopicPartition> {
+    (0..partitions).map(|p| TopicPartition::new(LINES, p)).collect()
+}
+
+/// Runs the word count over commits that fail in these ways.
+fn counts_through(faults: &[Fault], seed: u64) {
+    let lines = many_lines();
+    let lines = texts(&lines);
+    let faulty = Faulty::new(log_with_lines(&lines), seed, faults, 4, Some(40));
+    let mut job = Job::new(
+        Arc::clone(&faulty) as Arc<dyn Log>,
+        word_count(OnError::Fail, Delivery::ExactlyOnce),
+    );
+    job.topology.commit_interval = Duration::from_millis(2);
+    let summary = job.until_end().unwrap();
+    assert_eq!(summary.failures, []);
+    let happened = faulty.happened();
+    for fault in faults {
+        let times = happened.get(fault).copied().unwrap_or(0);
+        assert!(times >= 2, "{fault:?} happened {times} times only");
+    }
+    assert_eq!(series(&*job.log, TOTALS), recount(&lines), "after {happened:?}, seed {seed}");
+}
+
+#[test]
+fn an_aborted_commit_is_done_again() {
+    counts_through(&[Fault::Aborted], 11);
+}
+
+#[test]
+fn a_commit_whose_answer_is_lost_counts_once() {
+    counts_through(&[Fault::LostAnswer, Fault::LostRequest], 12);
+}
+
+#[test]
+fn all_faults_together_change_nothing() {
+    for seed in [21, 22, 23] {
+        counts_through(&[Fault::Aborted, Fault::LostAnswer, Fault::LostRequest], seed);
+    }
+}
+
+#[test]
+fn a_session_that_is_fenced_joins_again() {
+    let lines = many_lines();
+    let lines = texts(&lines);
+    // Rare enough not to look like two processes that fight.
+    let faulty = Faulty::new(log_with_lines(&lines), 5, &[Fault::Fenced], 60, Some(40));
+    let mut job = Job::new(
+        Arc::clone(&faulty) as Arc<dyn Log>,
+        word_count(OnError::Fail, Delivery::ExactlyOnce),
+    );
+    job.topology.commit_interval = Duration::from_millis(2);
+    let summary = job.until_end().unwrap();
+    assert_eq!(summary.failures, []);
+    assert!(faulty.happened()[&Fault::Fenced] >= 1);
+    assert_eq!(series(&*job.log, TOTALS), recount(&lines));
+}
+
+#[test]
+fn two_processes_that_fence_each_other_end() {
+    let lines = many_lines();
+    let lines = texts(&lines);
+    let faulty = Faulty::new(log_with_lines(&lines), 5, &[Fault::Fenced], 1, None);
+    let job = Job::new(faulty, word_count(OnError::Fail, Delivery::ExactlyOnce));
+    let error = job.until_end().unwrap_err();
+    assert_eq!(error.code().0, "E0705", "{error}");
+}
+
+#[test]
+fn results_do_not_depend_on_how_batches_are_cut() {
+    let mut lines = many_lines();
+    for i in (50..lines.len()).step_by(97) {
+        lines[i] = "bad w1".to_owned();
+    }
+    for i in (60..lines.len()).step_by(501) {
+        lines[i] = "poison w1".to_owned();
+    }
+    let lines = texts(&lines);
+    let run = |seed: u64, cut: u64| {
+        let log = Faulty::new(log_with_lines(&lines), seed, &[], 1, Some(cut));
+        let mut job = Job::new(log, word_count(OnError::DeadLetter, Delivery::ExactlyOnce));
+        // One order of a word's lines: one worker, which reads one partition.
+        job.topology.workers = 1;
+        job.until_end().unwrap();
+        let letters = &read_all(&*job.log, LETTERS)[0];
+        let mut origins: Vec<String> = (0..letters.len())
+            .map(|i| String::from_utf8_lossy(letters.headers.last(i, origin::HEADER_ORIGIN).flatten().unwrap()).into())
+            .collect();
+        origins.sort();
+        (series(&*job.log, TOTALS), origins)
+    };
+    let whole = run(1, 1_000_000);
+    assert_eq!(whole.0, recount(&lines));
+    for (seed, cut) in [(2, 1), (3, 7), (4, 300)] {
+        assert_eq!(run(seed, cut), whole, "batches of up to {cut}");
+    }
+}
+
+#[test]
+fn the_position_of_a_source_commits_with_its_records() {
+    let log: Arc<dyn Log> = Arc::new(embedded::EmbeddedLog::open(None).unwrap());
+    let faults = [Fault::Aborted, Fault::LostAnswer, Fault::LostRequest];
+    let faulty = Faulty::new(log, 77, &faults, 3, None);
+    let mut job = Job::new(Arc::clone(&faulty) as Arc<dyn Log>, numbers_count());
+    job.topology.commit_interval = Duration::from_millis(2);
+    Arc::get_mut(&mut job.parts).unwrap().numbers = 5_000;
+    let summary = job.until_end().unwrap();
+    assert_eq!(summary.failures, []);
+    assert!(faulty.happened().values().sum::<usize>() >= 5, "{:?}", faulty.happened());
+    let counts = series(&*job.log, TOTALS);
+    assert_eq!(counts.len(), 5_000);
+    assert!(counts.values().all(|counts| counts == &["1"]));
+}
+
+#[test]
+fn start_positions_are_committed_before_the_first_record() {
+    let job = |log: &Arc<dyn Log>, from| {
+        let mut job = Job::new(Arc::clone(log), word_count(OnError::Fail, Delivery::ExactlyOnce));
+        job.from = from;
+        job
+    };
+    let log = log_with_lines(&["old a", "old b", "old c", "old d", "old e"]);
+    job(&log, Some(Start::Latest)).until_end().unwrap();
+    let committed = log.committed("wc", &inputs(4), T).unwrap();
+    let next: Vec<_> = committed.iter().map(|c| c.as_ref().unwrap().next.0).collect();
+    assert_eq!(next, [2, 1, 1, 1]);
+
+    append(&*log, &["new a", "new b"]);
+    job(&log, None).until_end().unwrap();
+    let counts = series(&*log, TOTALS);
+    assert_eq!(counts["new"], ["1", "2"]);
+    assert!(!counts.contains_key("old"));
+
+    let error = job(&log, Some(Start::Earliest)).until_end().unwrap_err();
+    assert_eq!(error.code().0, "E0704", "{error}");
+}
+
+#[test]
+fn records_that_expired_before_they_were_read_stop_their_partition() {
+    let log = log_with_lines(&["a", "b", "c", "d"]);
+    let job = Job::new(Arc::clone(&log), word_count(OnError::Fail, Delivery::ExactlyOnce));
+    job.until_end().unwrap();
+    append(&*log, &["a", "b", "c", "d", "a", "b", "c", "d"]);
+    log.delete_records(&[(TopicPartition::new(LINES, 2), NextOffset(2))], T).unwrap();
+    let summary = job.until_end().unwrap();
+    assert_eq!(summary.failures.len(), 1, "{:?}", summary.failures);
+    let failure = &summary.failures[0];
+    assert_eq!((&failure.at, failure.code.0), (&TopicPartition::new(LINES, 2), "E0403"));
+    assert!(failure.remedy.contains("wasmill reset"), "{}", failure.remedy);
+    let committed = log.committed("wc", &inputs(4), T).unwrap();
+    assert_eq!(committed[2].as_ref().unwrap().next, NextOffset(1), "nothing was skipped");
+}
+
+#[test]
+fn a_bounded_run_ends_behind_what_was_aborted() {
+    let log = log_with_lines(&["a", "b", "c", "d"]);
+    let mut other = log
+        .session(SessionConfig {
+            group: "other".into(),
+            instance_id: None,
+            client_id: "other".into(),
+            topics: vec![],
+            writes: Writes::Transactional {
+                transactional_id: "other".into(),
+                timeout: T,
+            },
+        })
+        .unwrap();
+    let mut batch = Batch::new(LINES.into(), 0);
+    batch.push(None, Some(b"never"), 1_000);
+    other.produce(LINES, &batch, &[1]).unwrap();
+    other.abort(T).unwrap();
+    let job = Job::new(Arc::clone(&log), word_count(OnError::Fail, Delivery::ExactlyOnce));
+    for _ in 0..2 {
+        let summary = job.until_end().unwrap();
+        assert_eq!(summary.failures, []);
+        assert!(summary.elapsed < Duration::from_secs(20), "{:?}", summary.elapsed);
+    }
+    assert_eq!(series(&*log, TOTALS), recount(&["a", "b", "c", "d"]));
+    // Every group position is at the end of its partition.
+    let ends = log.offsets(&inputs(4), Edge::StableEnd, T).unwrap();
+    let committed = log.committed("wc", &inputs(4), T).unwrap();
+    assert_eq!(committed.into_iter().map(|c| c.unwrap().next).collect::<Vec<_>>(), ends);
+}
+
+#[test]
+fn an_internal_topic_with_another_partition_count_is_refused() {
+    let log = log_with_lines(&["a"]);
+    let topic = NewTopic {
+        name: "wc-count-repartition".into(),
+        partitions: 3,
+        replication: None,
+        config: vec![],
+    };
+    log.create_topics(&[topic], T).unwrap();
+    let job = Job::new(Arc::clone(&log), word_count(OnError::Fail, Delivery::ExactlyOnce));
+    let error = job.until_end().unwrap_err();
+    assert_eq!(error.code().0, "E0703", "{error}");
+    assert!(error.to_string().contains("has 3 partitions, and the plan needs 4"), "{error}");
+    assert!(log.topics(&[TOTALS], T).unwrap()[0].is_none(), "nothing was created");
+}
+
+#[test]
+fn internal_headers_stay_inside() {
+    let log = log_with_lines(&["a b", "a"]);
+    let job = Job::new(Arc::clone(&log), word_count(OnError::Fail, Delivery::ExactlyOnce));
+    job.until_end().unwrap();
+    let names = |topic: &str| -> Vec<String> {
+        let batches = read_all(&*log, topic);
+        let of = |batch: &Batch, i: usize| -> Vec<String> {
+            batch.headers.of(i).map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect()
+        };
+        batches.iter().flat_map(|batch| (0..batch.len()).flat_map(|i| of(batch, i))).collect()
+    };
+    assert_eq!(names(TOTALS), Vec::<String>::new());
+    let inside = names("wc-count-repartition");
+    assert!(inside.contains(&origin::HEADER_ORIGIN.to_owned()), "{inside:?}");
+}
+
+#[test]
+fn a_sink_that_is_away_holds_back_nothing_but_itself() {
+    let lines = many_lines();
+    let lines = texts(&lines);
+    let log = log_with_lines(&lines);
+    let job = Job::new(
+        Arc::clone(&log),
+        with_sink(word_count(OnError::Fail, Delivery::ExactlyOnce), OnError::Fail),
+    );
+    let away = Arc::clone(&job.parts.away);
+    away.store(true, Ordering::Relaxed);
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| job.until_end());
+        eventually("all is counted while the sink is away", || {
+            log.topics(&[TOTALS], T).unwrap()[0].is_some() && series(&*log, TOTALS) == recount(&lines)
+        });
+        assert_eq!(job.parts.collected.lock().len(), 0);
+        away.store(false, Ordering::Relaxed);
+        let summary = running.join().unwrap().unwrap();
+        assert_eq!(summary.failures, []);
+    });
+    assert_eq!(job.parts.collected.lock().len(), lines.len() * 3);
+}
+
+#[test]
+fn processes_that_come_and_go_hand_over_without_loss_or_repeat() {
+    let lines = many_lines();
+    let lines = texts(&lines);
+    let log = log_with_lines(&lines[..1_000]);
+    let job = |process_id: &'static str| {
+        let mut job = Job::new(
+            // Small batches, so that there is work left to hand over.
+            Faulty::new(Arc::clone(&log), 9, &[], 1, Some(3)),
+            word_count(OnError::Fail, Delivery::ExactlyOnce),
+        );
+        job.process_id = process_id;
+        job
+    };
+    let (first, second, third) = (job("11111111"), job("22222222"), job("33333333"));
+    let [one, two, three] = [Shutdown::new(), Shutdown::new(), Shutdown::new()];
+    let end = |shutdown: &Shutdown| shutdown.request(Instant::now() + T);
+    let counted = |n: usize| {
+        eventually("records arrive", || {
+            log.topics(&[TOTALS], T).unwrap()[0].is_some()
+                && series(&*log, TOTALS).values().map(Vec::len).sum::<usize>() >= n
+        });
+    };
+    std::thread::scope(|scope| {
+        let a = scope.spawn(|| first.run_until(&one));
+        counted(100);
+        let b = scope.spawn(|| second.run_until(&two));
+        append(&*log, &lines[1_000..2_000]);
+        counted(3_500);
+        end(&one);
+        a.join().unwrap().unwrap();
+        let c = scope.spawn(|| third.run_until(&three));
+        append(&*log, &lines[2_000..]);
+        counted(7_000);
+        end(&two);
+        b.join().unwrap().unwrap();
+        counted(9_000);
+        end(&three);
+        c.join().unwrap().unwrap();
+    });
+    assert_eq!(series(&*log, TOTALS), recount(&lines));
+}
