@@ -30,7 +30,7 @@ fn counts_through(faults: &[Fault], seed: u64) {
         Arc::clone(&faulty) as Arc<dyn Log>,
         word_count(OnError::Fail, Delivery::ExactlyOnce),
     );
-    job.topology.commit_interval = Duration::from_millis(2);
+    job.topology.commit_interval = Duration::ZERO;
     let summary = job.until_end().unwrap();
     assert_eq!(summary.failures, []);
     let happened = faulty.happened();
@@ -38,7 +38,11 @@ fn counts_through(faults: &[Fault], seed: u64) {
         let times = happened.get(fault).copied().unwrap_or(0);
         assert!(times >= 2, "{fault:?} happened {times} times only");
     }
-    assert_eq!(series(&*job.log, TOTALS), recount(&lines), "after {happened:?}, seed {seed}");
+    assert_eq!(
+        series(&*job.log, TOTALS),
+        recount(&lines),
+        "after {happened:?}, seed {seed}"
+    );
 }
 
 #[test]
@@ -62,16 +66,16 @@ fn all_faults_together_change_nothing() {
 fn a_session_that_is_fenced_joins_again() {
     let lines = many_lines();
     let lines = texts(&lines);
-    // Rare enough not to look like two processes that fight.
-    let faulty = Faulty::new(log_with_lines(&lines), 5, &[Fault::Fenced], 60, Some(40));
+    // Not so often that it looks like two processes that fight.
+    let faulty = Faulty::limited(log_with_lines(&lines), 5, &[Fault::Fenced], 10, Some(40), 2);
     let mut job = Job::new(
         Arc::clone(&faulty) as Arc<dyn Log>,
         word_count(OnError::Fail, Delivery::ExactlyOnce),
     );
-    job.topology.commit_interval = Duration::from_millis(2);
+    job.topology.commit_interval = Duration::ZERO;
     let summary = job.until_end().unwrap();
     assert_eq!(summary.failures, []);
-    assert!(faulty.happened()[&Fault::Fenced] >= 1);
+    assert_eq!(faulty.happened()[&Fault::Fenced], 2);
     assert_eq!(series(&*job.log, TOTALS), recount(&lines));
 }
 
@@ -121,11 +125,15 @@ fn the_position_of_a_source_commits_with_its_records() {
     let faults = [Fault::Aborted, Fault::LostAnswer, Fault::LostRequest];
     let faulty = Faulty::new(log, 77, &faults, 3, None);
     let mut job = Job::new(Arc::clone(&faulty) as Arc<dyn Log>, numbers_count());
-    job.topology.commit_interval = Duration::from_millis(2);
+    job.topology.commit_interval = Duration::ZERO;
     Arc::get_mut(&mut job.parts).unwrap().numbers = 5_000;
     let summary = job.until_end().unwrap();
     assert_eq!(summary.failures, []);
-    assert!(faulty.happened().values().sum::<usize>() >= 5, "{:?}", faulty.happened());
+    assert!(
+        faulty.happened().values().sum::<usize>() >= 5,
+        "{:?}",
+        faulty.happened()
+    );
     let counts = series(&*job.log, TOTALS);
     assert_eq!(counts.len(), 5_000);
     assert!(counts.values().all(|counts| counts == &["1"]));
@@ -160,14 +168,19 @@ fn records_that_expired_before_they_were_read_stop_their_partition() {
     let job = Job::new(Arc::clone(&log), word_count(OnError::Fail, Delivery::ExactlyOnce));
     job.until_end().unwrap();
     append(&*log, &["a", "b", "c", "d", "a", "b", "c", "d"]);
-    log.delete_records(&[(TopicPartition::new(LINES, 2), NextOffset(2))], T).unwrap();
+    log.delete_records(&[(TopicPartition::new(LINES, 2), NextOffset(2))], T)
+        .unwrap();
     let summary = job.until_end().unwrap();
     assert_eq!(summary.failures.len(), 1, "{:?}", summary.failures);
     let failure = &summary.failures[0];
     assert_eq!((&failure.at, failure.code.0), (&TopicPartition::new(LINES, 2), "E0403"));
     assert!(failure.remedy.contains("wasmill reset"), "{}", failure.remedy);
     let committed = log.committed("wc", &inputs(4), T).unwrap();
-    assert_eq!(committed[2].as_ref().unwrap().next, NextOffset(1), "nothing was skipped");
+    assert_eq!(
+        committed[2].as_ref().unwrap().next,
+        NextOffset(1),
+        "nothing was skipped"
+    );
 }
 
 #[test]
@@ -215,7 +228,10 @@ fn an_internal_topic_with_another_partition_count_is_refused() {
     let job = Job::new(Arc::clone(&log), word_count(OnError::Fail, Delivery::ExactlyOnce));
     let error = job.until_end().unwrap_err();
     assert_eq!(error.code().0, "E0703", "{error}");
-    assert!(error.to_string().contains("has 3 partitions, and the plan needs 4"), "{error}");
+    assert!(
+        error.to_string().contains("has 3 partitions, and the plan needs 4"),
+        "{error}"
+    );
     assert!(log.topics(&[TOTALS], T).unwrap()[0].is_none(), "nothing was created");
 }
 
@@ -227,9 +243,16 @@ fn internal_headers_stay_inside() {
     let names = |topic: &str| -> Vec<String> {
         let batches = read_all(&*log, topic);
         let of = |batch: &Batch, i: usize| -> Vec<String> {
-            batch.headers.of(i).map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect()
+            batch
+                .headers
+                .of(i)
+                .map(|(name, _)| String::from_utf8_lossy(name).into_owned())
+                .collect()
         };
-        batches.iter().flat_map(|batch| (0..batch.len()).flat_map(|i| of(batch, i))).collect()
+        batches
+            .iter()
+            .flat_map(|batch| (0..batch.len()).flat_map(|i| of(batch, i)))
+            .collect()
     };
     assert_eq!(names(TOTALS), Vec::<String>::new());
     let inside = names("wc-count-repartition");

@@ -40,8 +40,11 @@ impl Random {
 struct Script {
     random: Random,
     faults: Vec<Fault>,
+    commits: u64,
     /// One commit in so many goes wrong.
     one_in: u64,
+    /// But no more than so many.
+    at_most: usize,
     /// The most records of a batch.
     cut: Option<u64>,
     happened: BTreeMap<Fault, usize>,
@@ -56,12 +59,26 @@ pub struct Faulty {
 impl Faulty {
     /// `cut`: batches have at most so many records, a random number each time.
     pub fn new(inner: Arc<dyn Log>, seed: u64, faults: &[Fault], one_in: u64, cut: Option<u64>) -> Arc<Self> {
+        Self::limited(inner, seed, faults, one_in, cut, usize::MAX)
+    }
+
+    /// As [`Self::new`], with at most so many faults.
+    pub fn limited(
+        inner: Arc<dyn Log>,
+        seed: u64,
+        faults: &[Fault],
+        one_in: u64,
+        cut: Option<u64>,
+        at_most: usize,
+    ) -> Arc<Self> {
         Arc::new(Self {
             inner,
             script: Arc::new(Mutex::new(Script {
                 random: Random(seed | 1),
                 faults: faults.to_vec(),
+                commits: 0,
                 one_in,
+                at_most,
                 cut,
                 happened: BTreeMap::new(),
             })),
@@ -131,8 +148,10 @@ impl Session for FaultySession {
     fn commit(&mut self, positions: &[Position], slice: Duration) -> Result<(), CommitError> {
         let fault = {
             let mut script = self.script.lock();
-            let (one_in, kinds) = (script.one_in, script.faults.len() as u64);
-            if kinds == 0 || script.random.below(one_in) > 0 {
+            script.commits += 1;
+            let kinds = script.faults.len() as u64;
+            let is_over = script.happened.values().sum::<usize>() >= script.at_most;
+            if kinds == 0 || is_over || !script.commits.is_multiple_of(script.one_in) {
                 None
             } else {
                 let kind = script.random.below(kinds) as usize;
