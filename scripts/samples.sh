@@ -42,6 +42,6 @@ BEGIN {
     for (i = 0; i < 2000; i++) {
         room = random(20)
         tenths[room] += random(11) - 5
-        printf "{\"id\":%d,\"room\":\"r%d\",\"temp\":%.1f,\"ts\":%.0f}\n", i + 1, room, tenths[room] / 10, 1767225600000 + i * 1000
+        printf "{\"room\":\"r%d\",\"temp\":%.1f,\"ts\":%.0f}\n", room, tenths[room] / 10, 1767225600000 + i * 1000
     }
 }' >pipelines/temperature/readings.ndjson

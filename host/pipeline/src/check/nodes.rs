@@ -79,7 +79,7 @@ pub(crate) fn source(
                     contradiction("kind", "`kind = \"numbers\"` does not use `template`")
                         .help("leave `kind` out, or say `kind = \"template\"`"),
                 ),
-                (GeneratorKind::Numbers, None) if generator.key.is_some() => problems.push(
+                (GeneratorKind::Numbers, None) if generator.key.as_deref().is_some_and(|key| key.starts_with('/')) => problems.push(
                     contradiction("key", "numbers have no fields, so `key` finds nothing in them")
                         .help("make objects: `template = '{\"key\":\"a\",\"n\":{n}}'` with `key = \"/key\"`"),
                 ),
@@ -164,7 +164,7 @@ pub(crate) fn sink(entry: &Entry, raw: raw::Sink, around: &Surroundings<'_>, pro
         }
         raw::Sink::Mongodb(mongodb) => {
             check_url(table, &["mongodb", "mongodb+srv"], problems);
-            if let Some(id) = &mongodb.id {
+            if let Some(id) = mongodb.id.as_ref().filter(|id| *id != "origin") {
                 check_pointer(id, at("id"), problems);
             }
             let settings = serde_json::to_value(&mongodb).unwrap_or_default();

@@ -133,7 +133,8 @@ pub(crate) struct MongodbSink {
     #[schemars(length(min = 1), extend("x-wasmill-secret" = true))]
     pub collection: String,
     /// A JSON Pointer such as `"/room"`: what it finds in the value becomes the document's `_id`.
-    /// Left out: the record's key, and without one `topic:partition:offset`.
+    /// `"origin"`: `topic:partition:offset`, a document per record. Left out: the record's key, and
+    /// without one as `"origin"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// `replace`: the newest record of an id is its document. `update`: its fields are set, others

@@ -3,7 +3,7 @@
 use mongodb::bson::{Binary, Bson, Document, spec::BinarySubtype};
 use serde_json::value::RawValue;
 
-use super::settings::Settings;
+use super::settings::{Id, Settings};
 use crate::json::{self, Elements, Fields, Json, classify, nested};
 use crate::records::{Record, Refusal};
 
@@ -20,8 +20,9 @@ pub(super) fn of_record(
 ) -> Result<(Bson, Document), Refusal> {
     let fields = json::object(record.value.unwrap_or_default())?;
     let id = match &settings.id {
-        None => of_key(record, place),
-        Some(pointer) => match json::pointed(&fields, pointer)? {
+        Id::Key => of_key(record, place),
+        Id::Origin => of_place(record, place),
+        Id::Pointer(pointer) => match json::pointed(&fields, pointer)? {
             None => {
                 return Err(Refusal::new(
                     "bad-id",
@@ -56,8 +57,12 @@ pub(super) fn of_record(
 }
 
 /// The `_id` of the document that a tombstone deletes.
-pub(super) fn of_tombstone(record: &Record<'_>, place: (&str, u32)) -> Result<Bson, Refusal> {
+pub(super) fn of_tombstone(record: &Record<'_>, settings: &Settings, place: (&str, u32)) -> Result<Bson, Refusal> {
     match record.key {
+        _ if settings.id == Id::Origin => Err(Refusal::new(
+            "bad-key",
+            "with id = \"origin\" every record has a document of its own, so a tombstone names none to delete",
+        )),
         Some(_) => Ok(of_key(record, place)),
         None => Err(Refusal::new(
             "bad-key",
@@ -67,15 +72,19 @@ pub(super) fn of_tombstone(record: &Record<'_>, place: (&str, u32)) -> Result<Bs
 }
 
 /// The key as text, as binary when it is not UTF-8, or the record's place when there is none.
-fn of_key(record: &Record<'_>, (topic, partition): (&str, u32)) -> Bson {
+fn of_key(record: &Record<'_>, place: (&str, u32)) -> Bson {
     match record.key.map(|key| (key, std::str::from_utf8(key))) {
         Some((_, Ok(text))) => Bson::String(text.to_owned()),
         Some((bytes, Err(_))) => Bson::Binary(Binary {
             subtype: BinarySubtype::Generic,
             bytes: bytes.to_vec(),
         }),
-        None => Bson::String(record::origin::encode_origin(topic, partition, record.offset)),
+        None => of_place(record, place),
     }
+}
+
+fn of_place(record: &Record<'_>, (topic, partition): (&str, u32)) -> Bson {
+    Bson::String(record::origin::encode_origin(topic, partition, record.offset))
 }
 
 fn object(fields: &Fields<'_>, depth: u32) -> Result<Document, Refusal> {
@@ -188,6 +197,8 @@ mod tests {
         assert!(matches!(id(Some(b"\xff"), "{}", None), Ok(Bson::Binary(_))));
         assert_eq!(id(Some(b"k"), r#"{"a":{"b":7}}"#, Some("/a/b")), Ok(Bson::Int32(7)));
         assert_eq!(id(None, r#"{"_id":7}"#, Some("/_id")), Ok(Bson::Int32(7)));
+        let place = Bson::String("t:2:9".to_owned());
+        assert_eq!(id(Some(b"k"), "{}", Some("origin")), Ok(place));
         assert_eq!(id(Some(b"k"), r#"{"_id":"k"}"#, None), Ok(Bson::String("k".to_owned())));
         assert_eq!(id(Some(b"k"), r#"{"_id":7}"#, None), Err("bad-field"));
         assert_eq!(id(None, r#"{"a":null}"#, Some("/a")), Err("bad-id"));

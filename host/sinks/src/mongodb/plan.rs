@@ -61,7 +61,7 @@ pub(super) fn plan<'a>(
 
 fn single(record: &Record<'_>, settings: &Settings, place: (&str, u32)) -> Result<Op, Refusal> {
     let (id, action) = match record.value {
-        None => (of_tombstone(record, place)?, Action::Delete),
+        None => (of_tombstone(record, settings, place)?, Action::Delete),
         Some(_) => {
             let (id, document) = of_record(record, settings, place)?;
             let action = match settings.mode {

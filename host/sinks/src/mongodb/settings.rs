@@ -23,6 +23,17 @@ pub(super) enum Mode {
     Insert,
 }
 
+/// Where a document's `_id` comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Id {
+    /// The record's key; without one, as [`Id::Origin`].
+    Key,
+    /// What a JSON Pointer finds in the value.
+    Pointer(String),
+    /// The record's place, `topic:partition:offset`: a document per record.
+    Origin,
+}
+
 #[derive(Deserialize)]
 struct Raw {
     url: String,
@@ -51,8 +62,7 @@ pub(super) struct Settings {
     pub(super) redactor: Redactor,
     pub(super) database: String,
     pub(super) collection: String,
-    /// A JSON Pointer into the value.
-    pub(super) id: Option<String>,
+    pub(super) id: Id,
     pub(super) mode: Mode,
     pub(super) guard: bool,
     /// How long one `open` or `write` may take.
@@ -73,18 +83,23 @@ pub(super) fn read(connector: &Connector) -> Result<Settings, SinkError> {
     if raw.collection.is_empty() || raw.collection.contains(['$', '\0']) || raw.collection.starts_with("system.") {
         return Err(wrong(connector, "`collection` is no name of a MongoDB collection"));
     }
-    if raw.id.as_ref().is_some_and(|pointer| !pointer.starts_with('/')) {
-        return Err(wrong(
-            connector,
-            "`id` is no JSON Pointer; it starts with a slash, as in \"/room\"",
-        ));
-    }
+    let id = match raw.id {
+        None => Id::Key,
+        Some(origin) if origin == "origin" => Id::Origin,
+        Some(pointer) if pointer.starts_with('/') => Id::Pointer(pointer),
+        Some(_) => {
+            return Err(wrong(
+                connector,
+                "`id` is neither \"origin\" nor a JSON Pointer, which starts with a slash, as in \"/room\"",
+            ));
+        }
+    };
     Ok(Settings {
         redactor: Redactor::of_url(&raw.url),
         url: Secret::new(raw.url),
         database: raw.database,
         collection: raw.collection,
-        id: raw.id,
+        id,
         mode: raw.mode,
         guard: raw.guard,
         timeout: Duration::from_millis(raw.timeout_ms.max(1)),
