@@ -46,7 +46,10 @@ pub(crate) struct IngestTask {
     count: u64,
     ended: bool,
     idle: bool,
-    pub(crate) stopped: bool,
+    /// How many records a read may find.
+    read_records: usize,
+    /// The position before the input that stopped the source; only what is before it is committed.
+    stopped_at: Option<String>,
     loops: bool,
 }
 
@@ -74,7 +77,8 @@ impl IngestTask {
             count: 0,
             ended: false,
             idle: false,
-            stopped: false,
+            read_records: READ_RECORDS,
+            stopped_at: None,
             loops: !bounded,
         })
     }
@@ -96,7 +100,7 @@ impl IngestTask {
 
     /// Whether the next read may find something at once.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.idle && !self.stopped && !self.has_ended()
+        !self.idle && self.stopped_at.is_none() && !self.has_ended()
     }
 
     pub(crate) fn is_advanced(&self) -> bool {
@@ -110,7 +114,10 @@ impl IngestTask {
     /// What is committed with the position of partition 0.
     pub(crate) fn note(&self) -> String {
         let flag = if self.has_ended() { ENDED } else { GOES_ON };
-        format!("{flag}{}", self.source.position())
+        match &self.stopped_at {
+            Some(position) => format!("{flag}{position}"),
+            None => format!("{flag}{}", self.source.position()),
+        }
     }
 
     /// Reads once and writes what was found. After an abort it first writes again what it held.
@@ -125,13 +132,14 @@ impl IngestTask {
             }
             self.written += 1;
         }
-        if self.stopped || self.has_ended() {
+        if self.stopped_at.is_some() || self.has_ended() {
             self.idle = true;
             return Ok(Ok(Read::default()));
         }
         let mut batch = Batch::new(Arc::clone(&self.at.topic), 0);
         let mut undecodable = Vec::new();
-        let end = self.source.read(READ_RECORDS, &mut batch, &mut undecodable)?;
+        let before = self.source.position();
+        let end = self.source.read(self.read_records, &mut batch, &mut undecodable)?;
         self.idle = end == ReadEnd::Idle || (end == ReadEnd::End && batch.is_empty());
         let mut read = Read::default();
         if let Some(pointer) = &self.plan.key {
@@ -149,7 +157,14 @@ impl IngestTask {
         }
         self.dispose(undecodable, now, &mut read);
         if read.stopped.is_some() {
-            self.stopped = true;
+            if self.read_records > 1 {
+                // Again, record by record: what stands before the bad input is still written.
+                self.source.open(Some(&before))?;
+                self.read_records = 1;
+                self.idle = false;
+                return Ok(Ok(Read::default()));
+            }
+            self.stopped_at = Some(before);
             return Ok(Ok(read));
         }
         if end == ReadEnd::End && !self.ended {
