@@ -167,7 +167,13 @@ fn word_count_and_every_kind_of_record() {
 #[test]
 fn temperature_and_every_kind_of_record() {
     let reading = |room: &[u8], more: &[u8]| {
-        let parts = [&b"{\"room\":\""[..], room, b"\",\"temp\":20.5,\"ts\":7,\"more\":\"", more, b"\"}"];
+        let parts = [
+            &b"{\"room\":\""[..],
+            room,
+            b"\",\"temp\":20.5,\"ts\":7,\"more\":\"",
+            more,
+            b"\"}",
+        ];
         some(parts.concat())
     };
     let change = |room: &str| {
@@ -179,7 +185,11 @@ fn temperature_and_every_kind_of_record() {
         ("empty", some(""), Out::Fails("bad-json")),
         ("large", reading(b"large", &vec![b'x'; MEGABYTE]), change("large")),
         ("invalid", reading(b"\xff", b""), Out::Fails("bad-json")),
-        ("invalid elsewhere", reading(b"invalid elsewhere", b"\xff"), change("invalid elsewhere")),
+        (
+            "invalid elsewhere",
+            reading(b"invalid elsewhere", b"\xff"),
+            change("invalid elsewhere"),
+        ),
         ("no key", reading(b"no key", b""), Out::Fails("no-key")),
         ("headers", reading(b"headers", b""), change("headers")),
     ];
@@ -207,7 +217,10 @@ fn enrich_and_every_kind_of_record() {
         (
             "headers",
             some(r#"{"a":1}"#),
-            leaves("headers", some(r#"{"a":1,"site":"x","agent":"v57","empty":"","none":null}"#)),
+            leaves(
+                "headers",
+                some(r#"{"a":1,"site":"x","agent":"v57","empty":"","none":null}"#),
+            ),
         ),
     ];
     check_every_kind("enrich", config, &rows);
@@ -225,7 +238,11 @@ fn label_and_every_kind_of_record() {
         ("null", None, leaves("null", None)),
         ("empty", some(""), leaves("empty", some("empty: "))),
         ("large", some(&text), leaves("large", some(format!("large: {text}")))),
-        ("invalid", some([0xff, 0xfe]), leaves("invalid", some(b"invalid: \xff\xfe"))),
+        (
+            "invalid",
+            some([0xff, 0xfe]),
+            leaves("invalid", some(b"invalid: \xff\xfe")),
+        ),
         ("no key", some("v"), Out::Fails("no-key")),
         ("headers", some("v"), leaves("headers", some("headers: v"))),
     ];

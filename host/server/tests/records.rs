@@ -60,11 +60,7 @@ impl Exact {
             })
         };
         let (key, value) = (text(self.key.as_ref()), text(self.value.as_ref()));
-        format!(
-            "{key}: {value}, {} headers, at {}",
-            self.headers.len(),
-            self.timestamp
-        )
+        format!("{key}: {value}, {} headers, at {}", self.headers.len(), self.timestamp)
     }
 }
 
@@ -238,7 +234,10 @@ fn a_topic_and_every_kind_of_record() {
         ("empty key", exact(Some(b""), Some(b"v"))),
         ("neither key nor value", exact(None, None)),
         ("many headers", with_many_headers(exact(Some(b"k"), Some(b"v")))),
-        ("many headers and a null value", with_many_headers(exact(Some(b"k"), None))),
+        (
+            "many headers and a null value",
+            with_many_headers(exact(Some(b"k"), None)),
+        ),
         ("no headers after many", exact(Some(b"k"), Some(b"v"))),
     ];
     let topics = Topics::new("records", &RAISED);
@@ -308,7 +307,11 @@ fn a_key_out_of_every_kind_of_record() {
     assert_same(&bare, &wanted);
     for (letter, (offset, kind, _, code)) in letters.iter().zip(&refused) {
         assert_eq!(letter.note("wasmill-error-code"), *code, "{kind}");
-        assert_eq!(letter.note("wasmill-origin"), format!("{}:0:{offset}", topics.input), "{kind}");
+        assert_eq!(
+            letter.note("wasmill-origin"),
+            format!("{}:0:{offset}", topics.input),
+            "{kind}"
+        );
     }
 }
 
