@@ -42,6 +42,10 @@ pub(crate) struct IngestTask {
     uncommitted_bytes: usize,
     /// How many of `uncommitted` are in the open transaction.
     written: usize,
+    /// Dead letters since the last commit: given out again after an abort.
+    letters: Batch,
+    /// How many of `letters` were given out since then.
+    letters_given: usize,
     advanced: bool,
     count: u64,
     ended: bool,
@@ -64,6 +68,7 @@ impl IngestTask {
         bounded: bool,
     ) -> Result<Self, SourceError> {
         source.open(note.and_then(|text| text.get(1..)))?;
+        let letters = Batch::new(Arc::clone(&at.topic), 0);
         Ok(Self {
             at,
             plan,
@@ -73,6 +78,8 @@ impl IngestTask {
             uncommitted: Vec::new(),
             uncommitted_bytes: 0,
             written: 0,
+            letters,
+            letters_given: 0,
             advanced: false,
             count: 0,
             ended: false,
@@ -134,7 +141,10 @@ impl IngestTask {
         }
         if self.stopped_at.is_some() || self.has_ended() {
             self.idle = true;
-            return Ok(Ok(Read::default()));
+            return Ok(Ok(Read {
+                dead_letters: self.give_letters(),
+                ..Read::default()
+            }));
         }
         let mut batch = Batch::new(Arc::clone(&self.at.topic), 0);
         let mut undecodable = Vec::new();
@@ -156,6 +166,7 @@ impl IngestTask {
             }
         }
         self.dispose(undecodable, now, &mut read);
+        read.dead_letters = self.give_letters();
         if read.stopped.is_some() {
             if self.read_records > 1 {
                 // Again, record by record: what stands before the bad input is still written.
@@ -195,7 +206,13 @@ impl IngestTask {
         Ok(Ok(read))
     }
 
-    fn dispose(&self, undecodable: Vec<Undecodable>, now: Timestamp, read: &mut Read) {
+    /// The dead letters that are not in the open transaction yet.
+    fn give_letters(&mut self) -> Option<Batch> {
+        let from = std::mem::replace(&mut self.letters_given, self.letters.len());
+        (from < self.letters.len()).then(|| self.letters.filtered(|i| i >= from))
+    }
+
+    fn dispose(&mut self, undecodable: Vec<Undecodable>, now: Timestamp, read: &mut Read) {
         for input in undecodable {
             match self.plan.on_undecodable {
                 OnError::Fail => {
@@ -214,10 +231,9 @@ impl IngestTask {
                         message: &format!("{}: {}", input.place, input.message),
                         detail: "",
                     };
-                    let letters = read
-                        .dead_letters
-                        .get_or_insert_with(|| Batch::new(Arc::clone(&self.at.topic), 0));
-                    letter.push(&raw, 0, letters);
+                    let before = self.letters.bytes();
+                    letter.push(&raw, 0, &mut self.letters);
+                    self.uncommitted_bytes += self.letters.bytes() - before;
                 }
             }
         }
@@ -227,12 +243,15 @@ impl IngestTask {
         self.uncommitted.clear();
         self.uncommitted_bytes = 0;
         self.written = 0;
+        self.letters.clear();
+        self.letters_given = 0;
         self.advanced = false;
     }
 
     /// The transaction did not happen: everything read since the last commit is written again.
     pub(crate) fn roll_back(&mut self) {
         self.written = 0;
+        self.letters_given = 0;
         self.idle = false;
     }
 

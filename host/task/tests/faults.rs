@@ -140,6 +140,33 @@ fn the_position_of_a_source_commits_with_its_records() {
 }
 
 #[test]
+fn the_dead_letters_of_a_source_commit_with_its_position() {
+    let log: Arc<dyn Log> = Arc::new(embedded::EmbeddedLog::open(None).unwrap());
+    let faults = [Fault::Aborted, Fault::LostAnswer, Fault::LostRequest];
+    let faulty = Faulty::new(log, 78, &faults, 3, None);
+    let mut job = Job::new(Arc::clone(&faulty) as Arc<dyn Log>, numbers_count());
+    job.topology.commit_interval = Duration::ZERO;
+    // No value is JSON, so none has a key.
+    job.topology.ingests[0].key = Some("/n".to_owned());
+    job.topology.ingests[0].on_undecodable = OnError::DeadLetter;
+    Arc::get_mut(&mut job.parts).unwrap().numbers = 1_000;
+    let summary = job.until_end().unwrap();
+    assert_eq!(summary.failures, []);
+    assert!(
+        faulty.happened().values().sum::<usize>() >= 5,
+        "{:?}",
+        faulty.happened()
+    );
+    let letters = &read_all(&*job.log, LETTERS)[0];
+    let values = letters.values.iter().flatten().map(<[u8]>::to_vec);
+    assert!(
+        values.eq((0..1_000).map(|n| format!("n{n}").into_bytes())),
+        "{} letters",
+        letters.len()
+    );
+}
+
+#[test]
 fn start_positions_are_committed_before_the_first_record() {
     let job = |log: &Arc<dyn Log>, from| {
         let mut job = Job::new(Arc::clone(log), word_count(OnError::Fail, Delivery::ExactlyOnce));
