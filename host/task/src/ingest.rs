@@ -127,17 +127,23 @@ impl IngestTask {
         }
     }
 
+    /// Writes what an abort has undone. Its position must not be committed before that.
+    pub(crate) fn write_again(&mut self, session: &mut dyn Session) -> Result<(), LogError> {
+        while let Some((batch, partitions)) = self.uncommitted.get(self.written) {
+            session.produce(&self.at.topic, batch, partitions)?;
+            self.written += 1;
+        }
+        Ok(())
+    }
+
     /// Reads once and writes what was found. After an abort it first writes again what it held.
     pub(crate) fn step(
         &mut self,
         session: &mut dyn Session,
         now: Timestamp,
     ) -> Result<Result<Read, LogError>, SourceError> {
-        while let Some((batch, partitions)) = self.uncommitted.get(self.written) {
-            if let Err(error) = session.produce(&self.at.topic, batch, partitions) {
-                return Ok(Err(error));
-            }
-            self.written += 1;
+        if let Err(error) = self.write_again(session) {
+            return Ok(Err(error));
         }
         if self.stopped_at.is_some() || self.has_ended() {
             self.idle = true;
@@ -207,7 +213,7 @@ impl IngestTask {
     }
 
     /// The dead letters that are not in the open transaction yet.
-    fn give_letters(&mut self) -> Option<Batch> {
+    pub(crate) fn give_letters(&mut self) -> Option<Batch> {
         let from = std::mem::replace(&mut self.letters_given, self.letters.len());
         (from < self.letters.len()).then(|| self.letters.filtered(|i| i >= from))
     }
