@@ -1,5 +1,7 @@
 //! The engine when commits go wrong, batches are cut anywhere, and processes come and go.
 
+#![allow(clippy::unwrap_used, reason = "a helper of tests fails the test")]
+
 mod harness;
 
 use std::sync::Arc;
