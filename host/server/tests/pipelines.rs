@@ -224,6 +224,112 @@ fn a_reset_that_was_not_finished_keeps_the_pipeline_from_starting() {
     assert_eq!(run_to_end(dir.path(), &[]).code, Some(0));
 }
 
+/// Documents of which number 700 is not UTF-8: neither in the first read of the source nor where one begins.
+fn documents_with_a_bad_one(on_undecodable: &str) -> TempDir {
+    let dir = copy();
+    let policy = format!("path = \"lines.txt\"\nformat = \"ndjson\"\non_undecodable = \"{on_undecodable}\"");
+    let file = COPY.replace("path = \"lines.txt\"", &policy);
+    std::fs::write(dir.path().join("copy.toml"), file).expect("write");
+    let documents = (0..1_000).flat_map(|n| match n {
+        700 => b"{\"n\":\"\xff\"}\n".to_vec(),
+        _ => format!("{{\"n\":{n}}}\n").into_bytes(),
+    });
+    std::fs::write(dir.path().join("lines.txt"), documents.collect::<Vec<u8>>()).expect("write");
+    dir
+}
+
+/// A topic's records as `consume --json` shows them.
+fn records(dir: &Path, topic: &str) -> Vec<Value> {
+    let args = ["consume", topic, "--embedded=log", "--from-beginning", "--until-end"];
+    let ran = wasmill(dir, &[&args[..], &["--json"]].concat());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    ran.stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect()
+}
+
+/// The numbers of the documents in a topic, in order.
+fn numbers(dir: &Path, topic: &str) -> Vec<i64> {
+    let document = |record: Value| serde_json::from_str::<Value>(record["value"].as_str()?).ok();
+    let documents = records(dir, topic).into_iter().filter_map(document);
+    let mut numbers: Vec<i64> = documents.filter_map(|document| document["n"].as_i64()).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+#[test]
+fn input_that_does_not_parse_stops_its_source_and_nothing_around_it_is_lost() {
+    let dir = documents_with_a_bad_one("fail");
+    for _ in 0..2 {
+        let ran = run_to_end(dir.path(), &["--json"]);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        let value: Value = serde_json::from_str(&ran.stdout).expect("one line of JSON");
+        let message = value["failures"][0]["message"].as_str().unwrap_or_default();
+        assert!(message.contains("lines.txt, line 701"), "{value}");
+        // What stands before it is in the source's topic. The run ended without waiting for the rest.
+        assert!(numbers(dir.path(), "copy-lines").into_iter().eq(0..700));
+    }
+    let path = dir.path().join("lines.txt");
+    let text = String::from_utf8_lossy(&std::fs::read(&path).expect("read")).replace("\"\u{fffd}\"", "700");
+    std::fs::write(&path, text).expect("write");
+    let ran = run_to_end(dir.path(), &[]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(
+        numbers(dir.path(), "copied").into_iter().eq(0..1_000),
+        "mended, it goes on there"
+    );
+}
+
+#[test]
+fn input_that_does_not_parse_is_skipped_or_goes_to_the_dead_letters() {
+    for policy in ["skip", "dead_letter"] {
+        let dir = documents_with_a_bad_one(policy);
+        let ran = run_to_end(dir.path(), &[]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let others = (0..1_000).filter(|n| *n != 700);
+        assert!(numbers(dir.path(), "copied").into_iter().eq(others), "{policy}");
+        if policy == "skip" {
+            continue;
+        }
+        let letters = records(dir.path(), "copy-dead-letters");
+        assert_eq!(letters.len(), 1);
+        let letter = &letters[0];
+        // The line as it stands in the file, its end included.
+        assert_eq!(letter["value"], serde_json::json!({"base64": "eyJuIjoi/yJ9Cg=="}));
+        assert_eq!(letter["key"], Value::Null);
+        let headers = letter["headers"].as_array().expect("headers");
+        assert!(
+            headers.contains(&serde_json::json!(["wasmill-error-code", "undecodable"])),
+            "{letter}"
+        );
+    }
+}
+
+#[test]
+fn a_key_out_of_the_lines_of_a_file() {
+    let dir = copy();
+    let policy = "path = \"lines.txt\"\nkey = \"/n\"\non_undecodable = \"dead_letter\"";
+    let file = COPY.replace("path = \"lines.txt\"", policy);
+    std::fs::write(dir.path().join("copy.toml"), file).expect("write");
+    let bad = ["", "no JSON", r#"{"m":1}"#, r#"{"n":null}"#];
+    let lines = [&bad[..], &[r#"{"n":7}"#, r#"{"n":"a"}"#]].concat().join("\n") + "\n";
+    std::fs::write(dir.path().join("lines.txt"), lines).expect("write");
+    let ran = run_to_end(dir.path(), &[]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let mut keys: Vec<Value> = records(dir.path(), "copied")
+        .into_iter()
+        .map(|record| record["key"].clone())
+        .collect();
+    keys.sort_by_key(Value::to_string);
+    assert_eq!(keys, ["7", "a"]);
+    let values: Vec<Value> = records(dir.path(), "copy-dead-letters")
+        .into_iter()
+        .map(|letter| letter["value"].clone())
+        .collect();
+    assert_eq!(values, bad);
+}
+
 #[test]
 fn a_summary_for_scripts() {
     let dir = copy();

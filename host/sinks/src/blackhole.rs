@@ -56,6 +56,7 @@ impl Sink for BlackholeSink {
 mod tests {
     use super::*;
 
+    /// docs/records.md: every kind of record.
     #[test]
     fn records_are_counted() {
         let connector = Connector {
@@ -64,12 +65,26 @@ mod tests {
             settings: "{}".to_owned(),
         };
         let mut sink = BlackholeSink::new(&connector);
+        let large = vec![b'x'; 1 << 20];
         let mut batch = Batch::new("t".into(), 0);
-        for value in [Some(&b"abc"[..]), None, Some(b"d")] {
-            batch.push(None, value, 0);
+        for (key, value) in [
+            (Some(&b"k"[..]), None),
+            (Some(b"k"), Some(&b""[..])),
+            (Some(b"k"), Some(&large)),
+            (Some(b"k"), Some(b"\xff\xfe")),
+            (None, Some(b"abc")),
+            (Some(b"k"), Some(b"abc")),
+            (Some(b"skipped"), Some(b"d")),
+        ] {
+            batch.push(key, value, 0);
         }
-        let result = sink.write(&batch, &[2], NextOffset(3)).now_or_never();
+        for i in 0..100 {
+            batch.headers.push(format!("h{i}").as_bytes(), Some(b"v"));
+        }
+        batch.headers.close(5);
+        batch.headers.finish(7);
+        let result = sink.write(&batch, &[6], NextOffset(7)).now_or_never();
         assert!(matches!(result, Some(Ok(()))));
-        assert_eq!((sink.records, sink.bytes), (2, 3));
+        assert_eq!((sink.records, sink.bytes), (6, (1 << 20) + 8));
     }
 }

@@ -13,7 +13,7 @@
 
 use std::time::{Duration, Instant};
 
-use record::log::{CommitError, Position};
+use record::log::{CommitError, LogError, Position};
 use record::origin::PositionNote;
 use record::{Batch, NextOffset, TopicPartition};
 
@@ -39,7 +39,8 @@ impl Worker {
             return Ok(true);
         }
         let positions = self.positions();
-        if let Err(error) = self.write_changelogs(&positions) {
+        let written = self.write_sources_again();
+        if let Err(error) = written.and_then(|()| self.write_changelogs(&positions)) {
             let nothing = Batch::new("".into(), 0);
             self.refused(None, &nothing, error)?;
             return Ok(false);
@@ -88,7 +89,7 @@ impl Worker {
             Err(CommitError::Fenced { what }) => Err(Stop::Fenced(what)),
             Err(CommitError::Fatal { what }) => Err(Stop::Error(crate::RunError::Log {
                 doing: "committing".to_owned(),
-                source: record::log::LogError::Fatal { what },
+                source: LogError::Fatal { what },
             })),
             Err(CommitError::Unfinished) => Ok(false),
         }
@@ -105,7 +106,18 @@ impl Worker {
             .collect()
     }
 
-    fn write_changelogs(&mut self, positions: &[Position]) -> Result<(), record::log::LogError> {
+    /// A commit may follow an abort before the sources are read again, and has their positions.
+    fn write_sources_again(&mut self) -> Result<(), LogError> {
+        for i in 0..self.ingests.len() {
+            self.ingests[i].write_again(self.session.as_mut())?;
+            if let Some(letters) = self.ingests[i].give_letters() {
+                self.write_dead_letters(0, &letters)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_changelogs(&mut self, positions: &[Position]) -> Result<(), LogError> {
         let now = now_ms();
         let mut batch = Batch::new("".into(), 0);
         for position in positions {
@@ -186,6 +198,7 @@ impl Worker {
 
     /// The transaction is known not to have happened.
     fn rewind(&mut self) -> Result<(), Stop> {
+        self.rewinds += 1;
         self.open_since = None;
         self.commit_now = false;
         self.shared.observer.aborted();
@@ -211,6 +224,7 @@ impl Worker {
     /// It is not known whether the last transaction happened: a new producer, the positions as the
     /// log has them now, and the state restored from the changelog before anything goes on.
     fn recover(&mut self) -> Result<(), Stop> {
+        self.rewinds += 1;
         self.shared.observer.aborted();
         self.open_since = None;
         self.commit_now = false;

@@ -42,11 +42,18 @@ pub(crate) struct IngestTask {
     uncommitted_bytes: usize,
     /// How many of `uncommitted` are in the open transaction.
     written: usize,
+    /// Dead letters since the last commit: given out again after an abort.
+    letters: Batch,
+    /// How many of `letters` were given out since then.
+    letters_given: usize,
     advanced: bool,
     count: u64,
     ended: bool,
     idle: bool,
-    pub(crate) stopped: bool,
+    /// How many records a read may find.
+    read_records: usize,
+    /// The position before the input that stopped the source; only what is before it is committed.
+    stopped_at: Option<String>,
     loops: bool,
 }
 
@@ -61,6 +68,7 @@ impl IngestTask {
         bounded: bool,
     ) -> Result<Self, SourceError> {
         source.open(note.and_then(|text| text.get(1..)))?;
+        let letters = Batch::new(Arc::clone(&at.topic), 0);
         Ok(Self {
             at,
             plan,
@@ -70,11 +78,14 @@ impl IngestTask {
             uncommitted: Vec::new(),
             uncommitted_bytes: 0,
             written: 0,
+            letters,
+            letters_given: 0,
             advanced: false,
             count: 0,
             ended: false,
             idle: false,
-            stopped: false,
+            read_records: READ_RECORDS,
+            stopped_at: None,
             loops: !bounded,
         })
     }
@@ -96,7 +107,7 @@ impl IngestTask {
 
     /// Whether the next read may find something at once.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.idle && !self.stopped && !self.has_ended()
+        !self.idle && self.stopped_at.is_none() && !self.has_ended()
     }
 
     pub(crate) fn is_advanced(&self) -> bool {
@@ -110,7 +121,19 @@ impl IngestTask {
     /// What is committed with the position of partition 0.
     pub(crate) fn note(&self) -> String {
         let flag = if self.has_ended() { ENDED } else { GOES_ON };
-        format!("{flag}{}", self.source.position())
+        match &self.stopped_at {
+            Some(position) => format!("{flag}{position}"),
+            None => format!("{flag}{}", self.source.position()),
+        }
+    }
+
+    /// Writes what an abort has undone. Its position must not be committed before that.
+    pub(crate) fn write_again(&mut self, session: &mut dyn Session) -> Result<(), LogError> {
+        while let Some((batch, partitions)) = self.uncommitted.get(self.written) {
+            session.produce(&self.at.topic, batch, partitions)?;
+            self.written += 1;
+        }
+        Ok(())
     }
 
     /// Reads once and writes what was found. After an abort it first writes again what it held.
@@ -119,19 +142,20 @@ impl IngestTask {
         session: &mut dyn Session,
         now: Timestamp,
     ) -> Result<Result<Read, LogError>, SourceError> {
-        while let Some((batch, partitions)) = self.uncommitted.get(self.written) {
-            if let Err(error) = session.produce(&self.at.topic, batch, partitions) {
-                return Ok(Err(error));
-            }
-            self.written += 1;
+        if let Err(error) = self.write_again(session) {
+            return Ok(Err(error));
         }
-        if self.stopped || self.has_ended() {
+        if self.stopped_at.is_some() || self.has_ended() {
             self.idle = true;
-            return Ok(Ok(Read::default()));
+            return Ok(Ok(Read {
+                dead_letters: self.give_letters(),
+                ..Read::default()
+            }));
         }
         let mut batch = Batch::new(Arc::clone(&self.at.topic), 0);
         let mut undecodable = Vec::new();
-        let end = self.source.read(READ_RECORDS, &mut batch, &mut undecodable)?;
+        let before = self.source.position();
+        let end = self.source.read(self.read_records, &mut batch, &mut undecodable)?;
         self.idle = end == ReadEnd::Idle || (end == ReadEnd::End && batch.is_empty());
         let mut read = Read::default();
         if let Some(pointer) = &self.plan.key {
@@ -148,8 +172,16 @@ impl IngestTask {
             }
         }
         self.dispose(undecodable, now, &mut read);
+        read.dead_letters = self.give_letters();
         if read.stopped.is_some() {
-            self.stopped = true;
+            if self.read_records > 1 {
+                // Again, record by record: what stands before the bad input is still written.
+                self.source.open(Some(&before))?;
+                self.read_records = 1;
+                self.idle = false;
+                return Ok(Ok(Read::default()));
+            }
+            self.stopped_at = Some(before);
             return Ok(Ok(read));
         }
         if end == ReadEnd::End && !self.ended {
@@ -180,7 +212,13 @@ impl IngestTask {
         Ok(Ok(read))
     }
 
-    fn dispose(&self, undecodable: Vec<Undecodable>, now: Timestamp, read: &mut Read) {
+    /// The dead letters that are not in the open transaction yet.
+    pub(crate) fn give_letters(&mut self) -> Option<Batch> {
+        let from = std::mem::replace(&mut self.letters_given, self.letters.len());
+        (from < self.letters.len()).then(|| self.letters.filtered(|i| i >= from))
+    }
+
+    fn dispose(&mut self, undecodable: Vec<Undecodable>, now: Timestamp, read: &mut Read) {
         for input in undecodable {
             match self.plan.on_undecodable {
                 OnError::Fail => {
@@ -199,10 +237,9 @@ impl IngestTask {
                         message: &format!("{}: {}", input.place, input.message),
                         detail: "",
                     };
-                    let letters = read
-                        .dead_letters
-                        .get_or_insert_with(|| Batch::new(Arc::clone(&self.at.topic), 0));
-                    letter.push(&raw, 0, letters);
+                    let before = self.letters.bytes();
+                    letter.push(&raw, 0, &mut self.letters);
+                    self.uncommitted_bytes += self.letters.bytes() - before;
                 }
             }
         }
@@ -212,12 +249,15 @@ impl IngestTask {
         self.uncommitted.clear();
         self.uncommitted_bytes = 0;
         self.written = 0;
+        self.letters.clear();
+        self.letters_given = 0;
         self.advanced = false;
     }
 
     /// The transaction did not happen: everything read since the last commit is written again.
     pub(crate) fn roll_back(&mut self) {
         self.written = 0;
+        self.letters_given = 0;
         self.idle = false;
     }
 

@@ -70,6 +70,8 @@ pub(crate) struct Worker {
     /// When the first output or advance since the last commit happened.
     pub(crate) open_since: Option<Instant>,
     pub(crate) commit_now: bool,
+    /// How often all tasks went back to their committed positions.
+    pub(crate) rewinds: u64,
     /// How many restores the observer was told of.
     pub(crate) restoring: usize,
     /// Whether there has been an assignment.
@@ -164,6 +166,7 @@ impl Worker {
             events: Vec::new(),
             open_since: None,
             commit_now: false,
+            rewinds: 0,
             restoring: 0,
             is_settled: false,
         })
@@ -192,6 +195,8 @@ impl Worker {
         if let Err(error) = outcome {
             return Err(Stop::from_log("reading", error));
         }
+        // After an abort, what was polled before it comes again, with what stands before it.
+        let rewinds = self.rewinds;
         let (lost, events): (Vec<_>, Vec<_>) = std::mem::take(&mut polled.events)
             .into_iter()
             .partition(|event| matches!(event, LogEvent::Lost(_)));
@@ -200,11 +205,15 @@ impl Worker {
         }
         // 2, 4
         for batch in polled.batches.iter_mut().filter(|batch| !batch.is_empty()) {
-            self.feed(batch)?;
+            if self.rewinds == rewinds {
+                self.feed(batch)?;
+            }
         }
         self.polled = polled;
         for event in events {
-            self.on_event(event)?;
+            if self.rewinds == rewinds || !matches!(event, LogEvent::End { .. }) {
+                self.on_event(event)?;
+            }
         }
         self.work_off_queues()?;
         self.read_sources()?;

@@ -1,5 +1,7 @@
 //! The engine when commits go wrong, batches are cut anywhere, and processes come and go.
 
+#![allow(clippy::unwrap_used, reason = "a helper of tests fails the test")]
+
 mod harness;
 
 use std::sync::Arc;
@@ -137,6 +139,55 @@ fn the_position_of_a_source_commits_with_its_records() {
     let counts = series(&*job.log, TOTALS);
     assert_eq!(counts.len(), 5_000);
     assert!(counts.values().all(|counts| counts == &["1"]));
+}
+
+/// A trap commits at once. Its commit may be aborted with batches of the same poll still to come, or
+/// follow an abort before the source has written its records again.
+#[test]
+fn an_abort_in_the_midst_of_a_turn_loses_nothing() {
+    for seed in 80..90 {
+        let log: Arc<dyn Log> = Arc::new(embedded::EmbeddedLog::open(None).unwrap());
+        let faulty = Faulty::new(log, seed, &[Fault::Aborted, Fault::LostRequest], 3, Some(20));
+        let mut job = Job::new(Arc::clone(&faulty) as Arc<dyn Log>, numbers_count());
+        job.topology.commit_interval = Duration::ZERO;
+        job.topology.processes[0].nodes[0].on_error = OnError::Skip;
+        let parts = Arc::get_mut(&mut job.parts).unwrap();
+        (parts.numbers, parts.poison_every) = (1_000, 7);
+        let summary = job.until_end().unwrap();
+        assert_eq!(summary.failures, []);
+        let counts = series(&*job.log, TOTALS);
+        let lost: Vec<u64> = (0..1_000)
+            .filter(|n| n % 7 != 0 && counts.get(&format!("n{n}")).is_none_or(|counts| counts != &["1"]))
+            .collect();
+        assert_eq!(lost, [0; 0], "seed {seed}, {:?}", faulty.happened());
+    }
+}
+
+#[test]
+fn the_dead_letters_of_a_source_commit_with_its_position() {
+    let log: Arc<dyn Log> = Arc::new(embedded::EmbeddedLog::open(None).unwrap());
+    let faults = [Fault::Aborted, Fault::LostAnswer, Fault::LostRequest];
+    let faulty = Faulty::new(log, 78, &faults, 3, None);
+    let mut job = Job::new(Arc::clone(&faulty) as Arc<dyn Log>, numbers_count());
+    job.topology.commit_interval = Duration::ZERO;
+    // No value is JSON, so none has a key.
+    job.topology.ingests[0].key = Some("/n".to_owned());
+    job.topology.ingests[0].on_undecodable = OnError::DeadLetter;
+    Arc::get_mut(&mut job.parts).unwrap().numbers = 1_000;
+    let summary = job.until_end().unwrap();
+    assert_eq!(summary.failures, []);
+    assert!(
+        faulty.happened().values().sum::<usize>() >= 5,
+        "{:?}",
+        faulty.happened()
+    );
+    let letters = &read_all(&*job.log, LETTERS)[0];
+    let values = letters.values.iter().flatten().map(<[u8]>::to_vec);
+    assert!(
+        values.eq((0..1_000).map(|n| format!("n{n}").into_bytes())),
+        "{} letters",
+        letters.len()
+    );
 }
 
 #[test]

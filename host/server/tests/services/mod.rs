@@ -61,15 +61,24 @@ pub fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-fn client() -> ClientConfig {
+/// A client's settings, to which a test adds its own.
+pub fn client() -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", brokers());
     config
 }
 
 pub fn create_topic(name: &str, partitions: i32) {
+    create_topic_with(name, partitions, &[]);
+}
+
+/// With settings of the topic, such as `max.message.bytes`.
+pub fn create_topic_with(name: &str, partitions: i32, settings: &[(&str, &str)]) {
     let admin: AdminClient<DefaultClientContext> = client().create().unwrap();
-    let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+    let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+    for (key, value) in settings {
+        topic = topic.set(key, value);
+    }
     let results = runtime()
         .block_on(admin.create_topics([&topic], &AdminOptions::new()))
         .unwrap();

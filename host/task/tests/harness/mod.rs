@@ -195,6 +195,7 @@ impl Sink for Collect {
 pub struct Numbers {
     next: u64,
     end: u64,
+    poison_every: u64,
 }
 
 impl Source for Numbers {
@@ -205,7 +206,8 @@ impl Source for Numbers {
     fn read(&mut self, records: usize, into: &mut Batch, _: &mut Vec<Undecodable>) -> Result<ReadEnd, SourceError> {
         let until = self.end.min(self.next + records.min(10) as u64);
         for number in self.next..until {
-            let text = format!("n{number}");
+            let is_poison = self.poison_every > 0 && number % self.poison_every == 0;
+            let text = format!("{}n{number}", if is_poison { "poison " } else { "" });
             into.push(Some(text.as_bytes()), Some(text.as_bytes()), 1_000 + number as i64);
         }
         self.next = until;
@@ -223,6 +225,8 @@ pub struct Native {
     pub away: Arc<AtomicBool>,
     /// How many numbers the source has.
     pub numbers: u64,
+    /// One of so many is `poison`; 0: none.
+    pub poison_every: u64,
     pub made: AtomicUsize,
 }
 
@@ -238,6 +242,7 @@ impl Parts for Native {
         Ok(Box::new(Numbers {
             next: 0,
             end: self.numbers,
+            poison_every: self.poison_every,
         }))
     }
     fn sink(&self, _: &DeliverPlan) -> Result<Box<dyn Sink>, SinkError> {
