@@ -123,6 +123,23 @@ pub fn absorb(batch: &mut Batch) -> Option<Timestamp> {
     upstream
 }
 
+/// Takes headers that are named like Wasmill's own out of a batch read from a user's topic: they are
+/// another pipeline's (a dead letter that was sent back, say) and mean nothing here.
+pub fn drop_foreign(batch: &mut Batch) {
+    let ours = |name: &[u8]| name.starts_with(HEADER_PREFIX.as_bytes());
+    if batch.headers.is_left_out() || !(0..batch.len()).any(|i| batch.headers.of(i).any(|(name, _)| ours(name))) {
+        return;
+    }
+    let mut kept = Headers::default();
+    for i in 0..batch.len() {
+        for (name, value) in batch.headers.of(i).filter(|(name, _)| !ours(name)) {
+            kept.push(name, value);
+        }
+        kept.close(i);
+    }
+    batch.headers = kept;
+}
+
 /// Gives the records of an outgoing batch the headers of an internal record. `input_batch` is the
 /// task's input batch, which `outgoing.roots` point into.
 pub fn attach(outgoing: &mut Batch, input_batch: &Batch, mark: TaskMark) {
@@ -268,6 +285,27 @@ mod tests {
         assert_eq!(again.origin(1), (&"lines".into(), 2, 7));
         assert_eq!(again.headers.of(0).count(), 0);
         assert_eq!(again.headers.last(1, "mine"), Some(Some(b"1".as_slice())));
+    }
+
+    #[test]
+    fn headers_named_like_ours_are_dropped_from_a_users_records() {
+        let mut batch = Batch::new("lines".into(), 0);
+        for i in 0..3 {
+            batch.push(None, None, i);
+        }
+        batch.headers.push(b"a", Some(b"1"));
+        batch.headers.push(b"wasmill-origin", Some(b"x:0:1"));
+        batch.headers.close(0);
+        batch.headers.push(b"wasmill-error", None);
+        batch.headers.close(1);
+        batch.headers.push(b"b", None);
+        batch.headers.close(2);
+        drop_foreign(&mut batch);
+        let names = |i: usize| batch.headers.of(i).map(|(name, _)| name.to_vec()).collect::<Vec<_>>();
+        assert_eq!(
+            (names(0), names(1), names(2)),
+            (vec![b"a".to_vec()], vec![], vec![b"b".to_vec()])
+        );
     }
 
     #[test]

@@ -304,6 +304,8 @@ impl Worker {
         }
         if self.shared.reads_internal(&batch.topic) {
             origin::absorb(batch);
+        } else {
+            origin::drop_foreign(batch);
         }
         let first = batch.offsets.first().copied().unwrap_or(0);
         if owned.task.solo_until.is_some_and(|until| first <= until) {

@@ -75,15 +75,23 @@ pub(crate) fn source(
                     contradiction("kind", "`kind = \"template\"` needs `template`")
                         .help("for example `template = '{\"n\":{n}}'`"),
                 ),
-                (GeneratorKind::Numbers, Some(_)) => problems.push(
-                    contradiction("kind", "`kind = \"numbers\"` does not use `template`")
+                (GeneratorKind::Numbers | GeneratorKind::Temperature, Some(_)) => problems.push(
+                    contradiction("kind", "only `kind = \"template\"` uses `template`")
                         .help("leave `kind` out, or say `kind = \"template\"`"),
                 ),
-                (GeneratorKind::Numbers, None) if generator.key.as_deref().is_some_and(|key| key.starts_with('/')) => problems.push(
+                (GeneratorKind::Numbers, None) if is_pointer(&generator.key) => problems.push(
                     contradiction("key", "numbers have no fields, so `key` finds nothing in them")
                         .help("make objects: `template = '{\"key\":\"a\",\"n\":{n}}'` with `key = \"/key\"`"),
                 ),
                 _ => {}
+            }
+            for (key, is_set) in [("rooms", generator.rooms.is_some()), ("seed", generator.seed.is_some())] {
+                if is_set && kind != GeneratorKind::Temperature {
+                    problems.push(
+                        contradiction(key, &format!("only `kind = \"temperature\"` uses `{key}`"))
+                            .help("leave it out, or say `kind = \"temperature\"`"),
+                    );
+                }
             }
             let (policy, partitions) = (generator.on_undecodable, generator.partitions);
             // Text that is no pointer is the key of every record: the source sets that itself.
@@ -295,4 +303,8 @@ pub(crate) fn absolute(dir: &Path, path: &str, span: Span, problems: &mut Vec<Pr
             String::new()
         }
     }
+}
+
+fn is_pointer(key: &Option<String>) -> bool {
+    key.as_ref().is_some_and(|key| key.starts_with('/'))
 }

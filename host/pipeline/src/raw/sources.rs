@@ -89,7 +89,8 @@ pub(crate) struct StdinSource {
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GeneratorSource {
-    /// `numbers`: the value is the number as text. `template`: the value is `template`. Left out:
+    /// `numbers`: the value is the number as text. `template`: the value is `template`.
+    /// `temperature`: readings of rooms, `{"room":"room-1","temp":20.5,"ts":1704067200000}`. Left out:
     /// `template` when there is one, else `numbers`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<GeneratorKind>,
@@ -97,6 +98,14 @@ pub(crate) struct GeneratorSource {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1), extend("x-wasmill-secret" = true))]
     pub template: Option<String>,
+    /// How many rooms `temperature` has, in turn; 3 when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub rooms: Option<u64>,
+    /// What the readings of `temperature` are made from: equal seeds, equal readings. 0 when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 9_000_000_000_000_000_u64))]
+    pub seed: Option<u64>,
     /// The first number.
     #[serde(default)]
     pub start: i64,
@@ -134,6 +143,7 @@ fn default_step() -> i64 {
 pub(crate) enum GeneratorKind {
     Numbers,
     Template,
+    Temperature,
 }
 
 /// How text is cut into records.
