@@ -41,21 +41,25 @@ fn the_reference_is_up_to_date() {
     same(&path, &format!("{written}## Reference\n\n{}", reference()));
 }
 
-/// Every code that the sources of any crate give: `E` and four digits in a string.
-fn codes_of_the_sources(folder: &Path, found: &mut BTreeSet<String>) {
+/// The text of every Rust file below a folder.
+fn sources(folder: &Path, each: &mut impl FnMut(&str)) {
     for entry in std::fs::read_dir(folder).expect("a folder of sources") {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
-            codes_of_the_sources(&path, found);
+            sources(&path, each);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = std::fs::read_to_string(&path).expect("a source");
-            found.extend(text.split("\"E").skip(1).filter_map(|rest| {
-                let digits = rest.get(..4)?;
-                let is_code = digits.bytes().all(|b| b.is_ascii_digit()) && rest[4..].starts_with('"');
-                is_code.then(|| format!("E{digits}"))
-            }));
+            each(&std::fs::read_to_string(&path).expect("a source"));
         }
     }
+}
+
+/// The codes that a source gives: `E` and four digits in a string.
+fn codes_of(source: &str) -> impl Iterator<Item = String> {
+    source.split("\"E").skip(1).filter_map(|rest| {
+        let digits = rest.get(..4)?;
+        let is_code = digits.bytes().all(|b| b.is_ascii_digit()) && rest[4..].starts_with('"');
+        is_code.then(|| format!("E{digits}"))
+    })
 }
 
 #[test]
@@ -81,7 +85,8 @@ fn every_code_has_its_page_and_every_page_a_code() {
     }
     let mut given = BTreeSet::new();
     for entry in std::fs::read_dir(docs().join("../host")).expect("the crates") {
-        codes_of_the_sources(&entry.expect("a crate").path().join("src"), &mut given);
+        let folder = entry.expect("a crate").path().join("src");
+        sources(&folder, &mut |source| given.extend(codes_of(source)));
     }
     assert!(given.len() > code::ALL.len() && codes.iter().all(|code| given.contains(*code)));
     let without: Vec<_> = given.iter().filter(|code| !pages.contains_key(*code)).collect();
@@ -92,6 +97,38 @@ fn every_code_has_its_page_and_every_page_a_code() {
             page.starts_with(&format!("# {code}: ")) && page.contains("**What to do.**"),
             "{code}"
         );
+    }
+}
+
+/// The last column of docs/INVARIANTS.md names tests by the names of their functions.
+#[test]
+fn every_invariant_names_tests_that_there_are() {
+    let mut functions = BTreeSet::new();
+    sources(&docs().join("../host"), &mut |source| {
+        functions.extend(
+            source
+                .split("fn ")
+                .skip(1)
+                .filter_map(|rest| rest.split(['(', '<']).next())
+                .map(str::to_owned),
+        );
+    });
+    let text = std::fs::read_to_string(docs().join("INVARIANTS.md")).expect("INVARIANTS.md");
+    let rows: Vec<&str> = text
+        .lines()
+        .filter(|line| {
+            line.strip_prefix("| ")
+                .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        })
+        .collect();
+    assert!(rows.len() >= 35, "{}", rows.len());
+    for row in rows {
+        let tests = row.trim_end_matches(" |").rsplit(" | ").next().expect("a column");
+        let names: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "without a test: {row}");
+        for name in names {
+            assert!(functions.contains(name), "there is no test `{name}`: {row}");
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! A plugin that traps on one record, and a state directory that is deleted between two runs.
+//! A plugin that traps on one record, a state directory that is deleted between two runs, and a restore
+//! from a changelog in which a transaction is open.
 
 #![allow(
     clippy::expect_used,
@@ -11,8 +12,10 @@
 mod services;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 use services::*;
 
 #[test]
@@ -93,8 +96,90 @@ fn counts_go_on_where_they_were_when_the_state_directory_is_deleted() {
     create_topic(&input, 3);
     create_topic(&output, 3);
     let dir = tempfile::tempdir().unwrap();
-    let file = pipeline(
-        dir.path(),
+    let file = word_count(dir.path(), &name, &input, &output);
+    let watcher = Watcher::new(&output, 3);
+    let producer = Producer::new();
+    let mut expected: BTreeMap<String, u64> = BTreeMap::new();
+    for round in 0..2 {
+        for i in 0..2_000 {
+            let line = format!("a b{} c{}", i % 10, i % 100);
+            for word in line.split(' ') {
+                *expected.entry(word.to_owned()).or_default() += 1;
+            }
+            producer.send(&input, Some(i % 3), None, line.as_bytes());
+        }
+        producer.flush();
+        let mut process = Process::run(dir.path(), &file, "p", &["--until-end"]);
+        assert_eq!(process.wait(Duration::from_secs(120)), Some(0), "{}", process.tail());
+        let total = 6_000 * (round + 1);
+        assert!(
+            watcher.wait_for(total, Duration::from_secs(20)),
+            "{} of {total}\n{}",
+            watcher.count(),
+            process.tail()
+        );
+        std::fs::remove_dir_all(dir.path().join("state-p")).unwrap();
+    }
+    assert_eq!(counted(&watcher), expected);
+}
+
+/// A restore reads committed records only, and goes to the end that all records have: what is open
+/// there may still be committed, and belongs to positions that are.
+#[test]
+fn a_restore_waits_for_what_is_open_in_the_changelog() {
+    let name = unique("open");
+    let (input, output) = (format!("{name}-lines"), format!("{name}-counts"));
+    create_topic(&input, 3);
+    create_topic(&output, 3);
+    let dir = tempfile::tempdir().unwrap();
+    let file = word_count(dir.path(), &name, &input, &output);
+    let watcher = Watcher::new(&output, 3);
+    let lines = || {
+        let producer = Producer::new();
+        for i in 0..300 {
+            producer.send(
+                &input,
+                Some(i % 3),
+                None,
+                format!("a b{} c{}", i % 10, i % 100).as_bytes(),
+            );
+        }
+        producer.flush();
+    };
+    lines();
+    let mut process = Process::run(dir.path(), &file, "p", &["--until-end"]);
+    assert_eq!(process.wait(Duration::from_secs(120)), Some(0), "{}", process.tail());
+    assert!(watcher.wait_for(900, Duration::from_secs(20)), "{}", watcher.count());
+    std::fs::remove_dir_all(dir.path().join("state-p")).unwrap();
+
+    // Nothing that a restore could take for state, so one that reads it fails.
+    let other: ThreadedProducer<DefaultProducerContext> =
+        client().set("transactional.id", unique("other")).create().unwrap();
+    let wait = Duration::from_secs(20);
+    other.init_transactions(wait).unwrap();
+    other.begin_transaction().unwrap();
+    for partition in 0..3 {
+        let record = BaseRecord::<[u8], [u8]>::to(&format!("{name}-count-changelog"))
+            .partition(partition)
+            .key(b"no state")
+            .payload(b"at all");
+        other.send(record).map_err(|(error, _)| error).unwrap();
+    }
+    other.flush(wait).unwrap();
+    lines();
+    let mut process = Process::run(dir.path(), &file, "p", &["--until-end"]);
+    std::thread::sleep(Duration::from_secs(4));
+    assert!(process.is_running(), "{}", process.tail());
+    assert_eq!(watcher.count(), 900, "{}", process.tail());
+    other.abort_transaction(wait).unwrap();
+    assert_eq!(process.wait(Duration::from_secs(120)), Some(0), "{}", process.tail());
+    assert!(watcher.wait_for(1_800, Duration::from_secs(20)), "{}", watcher.count());
+    assert_eq!(counted(&watcher)["a"], 600);
+}
+
+fn word_count(dir: &Path, name: &str, input: &str, output: &str) -> PathBuf {
+    pipeline(
+        dir,
         &format!(
             r#"
 name = "{name}"
@@ -120,30 +205,11 @@ topic = "{output}"
             split = plugin("word_split"),
             count = plugin("word_count"),
         ),
-    );
-    let watcher = Watcher::new(&output, 3);
-    let producer = Producer::new();
-    let mut expected: BTreeMap<String, u64> = BTreeMap::new();
-    for round in 0..2 {
-        for i in 0..2_000 {
-            let line = format!("a b{} c{}", i % 10, i % 100);
-            for word in line.split(' ') {
-                *expected.entry(word.to_owned()).or_default() += 1;
-            }
-            producer.send(&input, Some(i % 3), None, line.as_bytes());
-        }
-        producer.flush();
-        let mut process = Process::run(dir.path(), &file, "p", &["--until-end"]);
-        assert_eq!(process.wait(Duration::from_secs(120)), Some(0), "{}", process.tail());
-        let total = 6_000 * (round + 1);
-        assert!(
-            watcher.wait_for(total, Duration::from_secs(20)),
-            "{} of {total}\n{}",
-            watcher.count(),
-            process.tail()
-        );
-        std::fs::remove_dir_all(dir.path().join("state-p")).unwrap();
-    }
+    )
+}
+
+/// The last count of each word; each went up by one, from one.
+fn counted(watcher: &Watcher) -> BTreeMap<String, u64> {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for seen in watcher.seen.lock().iter() {
         let value: serde_json::Value = serde_json::from_str(seen.value.as_deref().unwrap()).unwrap();
@@ -151,5 +217,5 @@ topic = "{output}"
         *count += 1;
         assert_eq!(value["count"].as_u64(), Some(*count), "{}", value["word"]);
     }
-    assert_eq!(counts, expected);
+    counts
 }
