@@ -1,5 +1,6 @@
 //! Writing: batches into librdkafka's queue, acknowledgements out of it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -164,7 +165,7 @@ impl Producer {
                 record = record.timestamp(batch.timestamps[i]);
             }
             if !batch.headers.is_left_out() && batch.headers.of(i).next().is_some() {
-                record = record.headers(headers(batch, i)?);
+                record = record.headers(headers(batch, i));
             }
             self.send(record, topic)?;
         }
@@ -211,19 +212,35 @@ impl Producer {
     }
 }
 
-fn headers(batch: &Batch, i: usize) -> Result<OwnedHeaders, LogError> {
+fn headers(batch: &Batch, i: usize) -> OwnedHeaders {
     let mut headers = OwnedHeaders::new();
     for (name, value) in batch.headers.of(i) {
-        let key = std::str::from_utf8(name).ok().filter(|key| !key.contains('\0'));
-        let Some(key) = key else {
-            return Err(LogError::Fatal {
-                what: format!(
-                    "a header's name is not text that Kafka takes: {:?}",
-                    String::from_utf8_lossy(name)
-                ),
-            });
-        };
-        headers = headers.insert(Header { key, value });
+        headers = headers.insert(Header {
+            key: &header_name(name),
+            value,
+        });
     }
-    Ok(headers)
+    headers
+}
+
+/// Kafka's header names are text. What is none (invalid UTF-8, a zero byte) stands as U+FFFD: a name
+/// must not keep its record from being written.
+fn header_name(name: &[u8]) -> Cow<'_, str> {
+    let text = String::from_utf8_lossy(name);
+    if text.contains('\0') {
+        return Cow::Owned(text.replace('\0', "\u{fffd}"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_names_that_are_no_text_are_replaced_where_they_are_none() {
+        assert_eq!(header_name("größe".as_bytes()), "größe");
+        assert_eq!(header_name(b"a\xffb"), "a\u{fffd}b");
+        assert_eq!(header_name(b"a\0b"), "a\u{fffd}b");
+    }
 }

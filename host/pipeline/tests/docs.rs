@@ -100,9 +100,8 @@ fn every_code_has_its_page_and_every_page_a_code() {
     }
 }
 
-/// The last column of docs/INVARIANTS.md names tests by the names of their functions.
-#[test]
-fn every_invariant_names_tests_that_there_are() {
+/// Names of all functions below host/.
+fn functions() -> BTreeSet<String> {
     let mut functions = BTreeSet::new();
     sources(&docs().join("../host"), &mut |source| {
         functions.extend(
@@ -113,6 +112,30 @@ fn every_invariant_names_tests_that_there_are() {
                 .map(str::to_owned),
         );
     });
+    functions
+}
+
+/// docs/records.md names a test for each cell.
+#[test]
+fn every_kind_of_record_names_tests_that_there_are() {
+    let functions = functions();
+    let text = std::fs::read_to_string(docs().join("records.md")).expect("records.md");
+    let names: Vec<&str> = text
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|name| name.matches('_').count() > 2 && !name.contains('<'))
+        .collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        assert!(functions.contains(name), "there is no test `{name}`");
+    }
+}
+
+/// The last column of docs/INVARIANTS.md names tests by the names of their functions.
+#[test]
+fn every_invariant_names_tests_that_there_are() {
+    let functions = functions();
     let text = std::fs::read_to_string(docs().join("INVARIANTS.md")).expect("INVARIANTS.md");
     let rows: Vec<&str> = text
         .lines()

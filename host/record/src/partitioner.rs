@@ -18,7 +18,9 @@ pub fn partition_for(key: Option<&[u8]>, parent_partition: u32, partitions: u32)
     }
 }
 
-fn murmur2(data: &[u8]) -> u32 {
+/// The hash itself: 32 bits, the same on every machine. Source: `org.apache.kafka.common.utils.Utils`.
+#[must_use]
+pub fn murmur2(data: &[u8]) -> u32 {
     const M: u32 = 0x5bd1_e995;
     const SEED: u32 = 0x9747_b28c;
     let mut h = SEED ^ data.len() as u32;

@@ -23,6 +23,7 @@ use record::{Batch, NextOffset, TopicPartition};
 use crate::error::RunError;
 use crate::observer::PartitionFailure;
 use crate::plan::{LOG_TIMEOUT, Shared};
+use crate::start;
 
 const POLL_MAX: Duration = Duration::from_millis(50);
 const SLICE: Duration = Duration::from_millis(200);
@@ -70,11 +71,15 @@ pub(crate) fn run(shared: &Arc<Shared>, index: usize) -> Result<(), RunError> {
         })?;
     let sink = shared.parts.sink(&plan)?;
     let topic = shared.topic(plan.topic);
+    let topics = vec![Arc::clone(&topic.name)];
     let config = SessionConfig {
         group: plan.group.to_string(),
-        instance_id: Some(format!("{}-{}", plan.group, shared.process_id)),
+        instance_id: Some(start::instance_id(
+            &format!("{}-{}", plan.group, shared.process_id),
+            &topics,
+        )),
         client_id: shared.client_id.clone(),
-        topics: vec![Arc::clone(&topic.name)],
+        topics,
         writes: Writes::AtLeastOnce,
     };
     let session = loop {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use record::TopicPartition;
 use record::log::{Edge, Log, LogError, Position};
+use record::partitioner::murmur2;
 use record::topology::{Start, TopicId};
 
 use crate::error::RunError;
@@ -19,19 +20,29 @@ pub(crate) fn client_id(plan_hash: &str, process_id: &str) -> String {
     format!("{CLIENT_PREFIX}{}-{}", short(plan_hash, 16), short(process_id, 8))
 }
 
-/// Refuses to run beside a process with another plan of the same name.
+/// The id of a static member. A broker does not look at the topics of a member that comes back under
+/// its id (KIP-345), so other topics make it another member.
+pub(crate) fn instance_id(member: &str, topics: &[Arc<str>]) -> String {
+    let mut topics = topics.to_vec();
+    topics.sort_unstable();
+    format!("{member}-{:08x}", murmur2(topics.join("\n").as_bytes()))
+}
+
+/// Refuses to run beside a process with another plan of the same name. A member of our own process id
+/// is dead (its state directory is ours now), whatever its plan was.
 pub(crate) fn refuse_other_plan(log: &Arc<dyn Log>, pipeline: &str, own: &str) -> Result<(), RunError> {
-    let plan = |id: &str| -> Option<String> {
-        let (plan, _) = id.strip_prefix(CLIENT_PREFIX)?.split_once('-')?;
-        Some(plan.to_owned())
+    let parts = |id: &str| -> Option<(String, String)> {
+        let (plan, process) = id.strip_prefix(CLIENT_PREFIX)?.split_once('-')?;
+        Some((plan.to_owned(), process.to_owned()))
     };
     let members = log
         .group_members(pipeline, LOG_TIMEOUT)
         .map_err(RunError::log("looking for other members of the group"))?;
-    let own_plan = plan(own);
+    let own = parts(own);
     for member in members {
-        if let Some(other) = plan(&member.client_id)
-            && Some(&other) != own_plan.as_ref()
+        if let (Some((other_plan, other_process)), Some((plan, process))) = (parts(&member.client_id), &own)
+            && other_plan != *plan
+            && other_process != *process
         {
             return Err(RunError::OtherPlan {
                 pipeline: pipeline.to_owned(),
@@ -104,5 +115,21 @@ pub(crate) fn resolve(
             Err(RunError::log("committing start positions")(LogError::Fatal { what }))
         }
         Err(error) => Err(RunError::log("committing start positions")(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_with_other_topics_are_other_members() {
+        let id = |topics: &[&str]| {
+            let topics: Vec<Arc<str>> = topics.iter().map(|topic| Arc::from(*topic)).collect();
+            instance_id("p-1-0", &topics)
+        };
+        assert_eq!(id(&["a", "b"]), id(&["b", "a"]));
+        assert_ne!(id(&["a", "b"]), id(&["a"]));
+        assert!(id(&["a"]).starts_with("p-1-0-"));
     }
 }

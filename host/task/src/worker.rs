@@ -29,6 +29,7 @@ use crate::observer::PartitionFailure;
 use crate::plan::{LOG_TIMEOUT, Shared, now_ms};
 use crate::process::{Culprit, Phase, ProcessTask, StepEnd, Verdict, Written};
 use crate::restore::Restorer;
+use crate::start;
 
 /// A transaction that is open for longer is aborted by the broker. Not librdkafka's minute: what
 /// a dead process left open holds back readers for as long.
@@ -133,7 +134,7 @@ impl Worker {
         let member = format!("{}-{}-{number}", topology.pipeline, shared.process_id);
         let config = SessionConfig {
             group: topology.pipeline.to_string(),
-            instance_id: Some(member.clone()),
+            instance_id: Some(start::instance_id(&member, &topics)),
             client_id: shared.client_id.clone(),
             topics,
             writes: match topology.delivery {
