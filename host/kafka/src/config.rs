@@ -72,6 +72,12 @@ impl KafkaConfig {
         config
     }
 
+    fn has_consumer_protocol(&self) -> bool {
+        self.properties
+            .iter()
+            .any(|(key, value)| key == "group.protocol" && value.reveal().eq_ignore_ascii_case("consumer"))
+    }
+
     /// A consumer; `group` is needed even where partitions are assigned by hand.
     pub(crate) fn consumer(&self, client_id: &str, group: &str, isolation: Isolation) -> ClientConfig {
         let mut config = self.base(client_id, &PRODUCER_ONLY);
@@ -83,9 +89,12 @@ impl KafkaConfig {
         // The default, a second, stands still whenever the local queue is full.
         default("fetch.queue.backoff.ms", "5");
         default("fetch.wait.max.ms", "50");
-        default("session.timeout.ms", "10000");
-        default("heartbeat.interval.ms", "2000");
-        default("partition.assignment.strategy", "cooperative-sticky");
+        // With KIP-848 these three are the broker's to decide, and librdkafka refuses them.
+        if !self.has_consumer_protocol() {
+            default("session.timeout.ms", "10000");
+            default("heartbeat.interval.ms", "2000");
+            default("partition.assignment.strategy", "cooperative-sticky");
+        }
         default("queued.max.messages.kbytes", "32768");
         default("topic.metadata.refresh.interval.ms", "30000");
         config

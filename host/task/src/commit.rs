@@ -19,7 +19,8 @@ use record::{Batch, NextOffset, TopicPartition};
 
 use crate::plan::now_ms;
 use crate::process::{Phase, ProcessTask};
-use crate::worker::{GROUP_TIMEOUT, Stop, Worker, convict_output};
+use crate::output::convict_output;
+use crate::worker::{GROUP_TIMEOUT, Stop, Worker};
 
 const SLICE: Duration = Duration::from_millis(200);
 const RENEW_TIMEOUT: Duration = Duration::from_secs(10);

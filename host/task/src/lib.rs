@@ -22,11 +22,13 @@ mod error;
 mod ingest;
 mod keys;
 mod observer;
+mod output;
 mod plan;
 mod process;
 mod restore;
 mod start;
 mod topics;
+mod watchdog;
 mod worker;
 
 use std::collections::HashMap;
@@ -208,6 +210,7 @@ fn spawn(shared: &Arc<Shared>) -> Result<Vec<Thread>, RunError> {
 /// Waits for the end of the run: asked for, reached, or forced by a thread that failed.
 fn supervise(shared: &Arc<Shared>, mut bounded: Option<bounded::Ends>, threads: &mut [Thread]) -> Result<(), RunError> {
     let mut purged = Instant::now();
+    let mut watchdog = watchdog::Watchdog::new(shared);
     loop {
         std::thread::sleep(SUPERVISE_EVERY);
         if shared.shutdown.is_requested() || threads.iter().any(|(_, thread)| thread.is_finished()) {
@@ -222,6 +225,7 @@ fn supervise(shared: &Arc<Shared>, mut bounded: Option<bounded::Ends>, threads: 
             purged = Instant::now();
             purge(shared);
         }
+        watchdog.turn();
     }
 }
 

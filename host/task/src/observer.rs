@@ -79,6 +79,7 @@ pub struct Observer {
     commits: AtomicU64,
     aborts: AtomicU64,
     restoring: AtomicU64,
+    stuck: AtomicU64,
     failures: Mutex<Vec<PartitionFailure>>,
 }
 
@@ -105,6 +106,8 @@ pub struct Snapshot {
     pub restoring: u64,
     /// Partitions that stand still.
     pub failed: u64,
+    /// Groups (the pipeline's, a sink's) with ever more to read that do not move.
+    pub stuck: u64,
 }
 
 impl Observer {
@@ -123,6 +126,7 @@ impl Observer {
             aborts: get(&self.aborts),
             restoring: get(&self.restoring),
             failed: self.failures.lock().len() as u64,
+            stuck: get(&self.stuck),
         }
     }
 
@@ -171,6 +175,10 @@ impl Observer {
         } else {
             self.restoring.fetch_sub((before - now) as u64, Ordering::Relaxed);
         }
+    }
+
+    pub(crate) fn stuck(&self, groups: u64) {
+        self.stuck.store(groups, Ordering::Relaxed);
     }
 
     pub(crate) fn failed(&self, failure: PartitionFailure) {

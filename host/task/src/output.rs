@@ -1,0 +1,180 @@
+//! What a worker writes to the producer: outputs, dead letters, what sources have read. And what it does
+//! when the log does not take it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use record::error::{Code, Failure};
+use record::log::LogError;
+use record::origin::{self, TaskMark};
+use record::partitioner::partition_for;
+use record::topology::{NodeId, OnError, TopicId, TopicRole};
+use record::{Batch, TopicPartition};
+
+use crate::chain::Chain;
+use crate::observer::PartitionFailure;
+use crate::plan::now_ms;
+use crate::process::{Culprit, Verdict, Written};
+use crate::worker::{Owned, Stop, Worker};
+
+impl Worker {
+    pub(crate) fn write(&mut self, at: &TopicPartition, input: &Batch, written: Written) -> Result<(), Stop> {
+        self.shared.observer.read(written.read);
+        self.shared.observer.skipped(written.skipped);
+        let mut refused = None;
+        for out in written.outgoing {
+            let shared = Arc::clone(&self.shared);
+            let topic = shared.topic(out.topic);
+            let count = self.partition_count(out.topic)?;
+            let mut own = out.batch;
+            if matches!(topic.role, TopicRole::Repartition | TopicRole::Sink) {
+                let batch = own.get_or_insert_with(|| {
+                    let mut whole = input.clone();
+                    whole.roots.clear();
+                    whole
+                });
+                let mark = TaskMark {
+                    input: out.input,
+                    sub_topology: self.tasks.get(at).map_or(0, |owned| owned.sub as u32),
+                    partition: at.partition,
+                    stream_time: self.tasks.get(at).map_or(-1, |owned| owned.task.stream_time),
+                };
+                origin::attach(batch, input, mark);
+            }
+            let batch = own.as_ref().unwrap_or(input);
+            let partitions: Vec<u32> = (0..batch.len())
+                .map(|i| partition_for(batch.keys.get(i), at.partition, count))
+                .collect();
+            match self.session.produce(&topic.name, batch, &partitions) {
+                Ok(()) => self.shared.observer.wrote(batch.len()),
+                Err(error) => {
+                    refused = Some(error);
+                    break;
+                }
+            }
+        }
+        if refused.is_none()
+            && let Some(letters) = written.dead_letters
+        {
+            refused = self.write_dead_letters(at.partition, &letters).err();
+        }
+        match refused {
+            None => Ok(()),
+            Some(error) => self.refused(Some(at), input, error),
+        }
+    }
+
+    pub(crate) fn write_dead_letters(&mut self, partition: u32, letters: &Batch) -> Result<(), LogError> {
+        let shared = Arc::clone(&self.shared);
+        let topic = shared.topic(shared.topology.dead_letters);
+        let count = self.session.partitions(&topic.name)?;
+        let partitions: Vec<u32> = (0..letters.len())
+            .map(|i| partition_for(letters.keys.get(i), partition, count))
+            .collect();
+        self.session.produce(&topic.name, letters, &partitions)?;
+        self.shared.observer.dead_lettered(letters.len());
+        Ok(())
+    }
+
+    fn partition_count(&mut self, topic: TopicId) -> Result<u32, Stop> {
+        let topic = self.shared.topic(topic);
+        // An output topic of the user's may grow while the pipeline runs; ours may not.
+        if topic.role == TopicRole::Output {
+            let name = Arc::clone(&topic.name);
+            return self.session.partitions(&name).map_err(|e| Stop::from_log("writing", e));
+        }
+        let id = self.shared.topology.topics.iter().position(|t| t.name == topic.name);
+        Ok(id.map_or(1, |id| self.shared.infos[id].partitions))
+    }
+
+    /// The log did not take an output. The transaction is undone; the record that is too large is
+    /// found by running records one per transaction, and then goes by policy.
+    pub(crate) fn refused(&mut self, at: Option<&TopicPartition>, input: &Batch, error: LogError) -> Result<(), Stop> {
+        match error {
+            LogError::TooLarge { .. } => {
+                tracing::warn!("{error}; the records concerned are run one by one");
+                let single = input.len() == 1;
+                if let (Some(at), true) = (at, single)
+                    && let Some(owned) = self.tasks.get_mut(at)
+                    && owned.task.solo_until.is_some()
+                {
+                    convict_output(owned, &self.chains, input.offsets[0], &error.to_string());
+                }
+                self.go_solo();
+                self.roll_back()
+            }
+            LogError::Retriable { what } => {
+                tracing::warn!("{what}; the transaction is rolled back");
+                self.roll_back()
+            }
+            other => Err(Stop::from_log("writing", other)),
+        }
+    }
+
+    /// From the committed position to where each task stands, records are run one per transaction.
+    pub(crate) fn go_solo(&mut self) {
+        for owned in self.tasks.values_mut() {
+            if owned.task.is_advanced() {
+                let last = owned.task.next.0.saturating_sub(1);
+                owned.task.solo_until = Some(owned.task.solo_until.map_or(last, |until| until.max(last)));
+            }
+        }
+    }
+
+    pub(crate) fn read_sources(&mut self) -> Result<(), Stop> {
+        for i in 0..self.ingests.len() {
+            let ingest = &mut self.ingests[i];
+            let read = match ingest.step(self.session.as_mut(), now_ms()) {
+                Ok(Ok(read)) => read,
+                Ok(Err(error)) => {
+                    let nothing = Batch::new("".into(), 0);
+                    return self.refused(None, &nothing, error);
+                }
+                Err(error) => return Err(Stop::Error(error.into())),
+            };
+            if ingest.is_advanced() {
+                self.open_since.get_or_insert_with(Instant::now);
+            }
+            self.commit_now |= ingest.wants_commit();
+            let at = ingest.at.clone();
+            self.shared.observer.ingested(read.records);
+            self.shared.observer.skipped(read.skipped);
+            if let Some(letters) = &read.dead_letters
+                && let Err(error) = self.write_dead_letters(0, letters)
+            {
+                return self.refused(None, letters, error);
+            }
+            if let Some(input) = read.stopped {
+                self.shared.observer.failed(PartitionFailure {
+                    at,
+                    node: "source".to_owned(),
+                    code: Code("E0711"),
+                    message: format!("{} cannot be read: {}", input.place, input.message),
+                    remedy: "mend the input, or set `on_undecodable = \"dead_letter\"` or `\"skip\"`".to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Convicts the single record of a transaction whose output the log refused.
+pub(crate) fn convict_output(owned: &mut Owned, chains: &[Chain], offset: i64, message: &str) {
+    let policy = chains[owned.sub]
+        .plan
+        .nodes
+        .last()
+        .map_or(OnError::Fail, |node| node.on_error);
+    let last = chains[owned.sub].plan.nodes.len().checked_sub(1);
+    let verdict = Verdict {
+        culprit: last.map_or(Culprit::Output, |node| Culprit::Node(NodeId(node as u32))),
+        policy,
+        failure: Failure {
+            index: 0,
+            code: "output-too-large".to_owned(),
+            message: message.to_owned(),
+            detail: String::new(),
+        },
+    };
+    owned.task.convict(offset, verdict);
+}

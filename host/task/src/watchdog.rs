@@ -1,0 +1,146 @@
+//! Says when a group has ever more to read and does not move: a plugin that loops, a database that
+//! takes nothing, a member that holds partitions and does not work.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use record::TopicPartition;
+use record::log::{Edge, Log, LogError};
+
+use crate::plan::{LOG_TIMEOUT, Shared};
+
+const EVERY: Duration = Duration::from_secs(30);
+
+/// Where a group stood: the sums over its partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stand {
+    next: i64,
+    end: i64,
+}
+
+impl Stand {
+    /// Since `before`, lag has grown and nothing has moved.
+    fn stands_still_since(self, before: Self) -> bool {
+        self.next == before.next && self.end > before.end && self.end > self.next
+    }
+}
+
+/// Looks at all groups of a run now and then.
+pub(crate) struct Watchdog {
+    shared: Arc<Shared>,
+    groups: Vec<(Arc<str>, Vec<TopicPartition>)>,
+    stands: HashMap<Arc<str>, Stand>,
+    looked: Instant,
+}
+
+impl Watchdog {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        let topology = &shared.topology;
+        let inputs = topology.process_topics().flat_map(|id| shared.partitions_of(id));
+        let mut groups = vec![(Arc::clone(&topology.pipeline), inputs.collect())];
+        for plan in &topology.deliveries {
+            groups.push((Arc::clone(&plan.group), shared.partitions_of(plan.topic)));
+        }
+        Self {
+            shared: Arc::clone(shared),
+            groups,
+            stands: HashMap::new(),
+            looked: Instant::now(),
+        }
+    }
+
+    /// Looks when it is time to.
+    pub(crate) fn turn(&mut self) {
+        if self.looked.elapsed() < EVERY {
+            return;
+        }
+        self.looked = Instant::now();
+        let mut stuck = 0;
+        for (group, places) in &self.groups {
+            match stands_still(&*self.shared.log, group, places, &mut self.stands) {
+                Ok(None) => {}
+                Ok(Some(lag)) => {
+                    stuck += 1;
+                    tracing::warn!(
+                        %group,
+                        "nothing moves: {lag} records wait, ever more, and no position was committed for {} s; look for errors above, and at the plugins' and sinks' services",
+                        EVERY.as_secs()
+                    );
+                }
+                Err(error) => tracing::debug!(%group, "cannot look for lag: {error}"),
+            }
+        }
+        self.shared.observer.stuck(stuck);
+    }
+}
+
+/// The lag of a group that has stood still since it was last looked at.
+fn stands_still(
+    log: &dyn Log,
+    group: &Arc<str>,
+    places: &[TopicPartition],
+    stands: &mut HashMap<Arc<str>, Stand>,
+) -> Result<Option<i64>, LogError> {
+    let committed = log.committed(group, places, LOG_TIMEOUT)?;
+    let ends = log.offsets(places, Edge::StableEnd, LOG_TIMEOUT)?;
+    let now = Stand {
+        next: committed.iter().flatten().map(|committed| committed.next.0).sum(),
+        end: ends.iter().map(|end| end.0).sum(),
+    };
+    let before = stands.insert(Arc::clone(group), now);
+    let is_stuck = before.is_some_and(|before| now.stands_still_since(before));
+    Ok(is_stuck.then_some(now.end - now.next))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use embedded::EmbeddedLog;
+    use record::log::{NewTopic, Position};
+    use record::{Batch, NextOffset};
+
+    use super::*;
+
+    #[test]
+    fn only_a_group_with_more_to_read_that_does_not_move_stands_still() {
+        let log = EmbeddedLog::open(None).unwrap();
+        let topic = NewTopic {
+            name: "in".into(),
+            partitions: 1,
+            replication: None,
+            config: vec![],
+        };
+        log.create_topics(&[topic], LOG_TIMEOUT).unwrap();
+        let places = [TopicPartition::new("in", 0)];
+        let group: Arc<str> = "g".into();
+        let mut stands = HashMap::new();
+        let mut look = || stands_still(&log, &group, &places, &mut stands).unwrap();
+        let append = || {
+            let mut batch = Batch::new("in".into(), 0);
+            batch.push(None, Some(b"x"), 1);
+            log.append("in", &batch, &[0], LOG_TIMEOUT).unwrap();
+        };
+        let commit = |next| {
+            let position = Position {
+                at: places[0].clone(),
+                next: NextOffset(next),
+                note: String::new(),
+            };
+            log.set_committed("g", &[position], LOG_TIMEOUT).unwrap();
+        };
+        commit(0);
+        append();
+        assert_eq!(look(), None, "seen for the first time");
+        assert_eq!(look(), None, "nothing has come");
+        append();
+        append();
+        assert_eq!(look(), Some(3));
+        append();
+        commit(1);
+        assert_eq!(look(), None, "it moves");
+        commit(4);
+        assert_eq!(look(), None, "all is read");
+    }
+}
