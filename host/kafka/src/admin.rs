@@ -19,7 +19,7 @@ use record::{Batch, NextOffset, TopicPartition};
 
 use crate::config::KafkaConfig;
 use crate::consumer::{list, partition_number, positions};
-use crate::error::{log_error, sort};
+use crate::error::{log_error, refused_settings, sort};
 use crate::native;
 use crate::producer::Producer;
 use crate::reader::KafkaReader;
@@ -46,9 +46,7 @@ impl KafkaLog {
     /// # Errors
     /// `Fatal` when librdkafka refuses the settings.
     pub fn new(config: KafkaConfig) -> Result<Self, LogError> {
-        let refused = |error: KafkaError| LogError::Fatal {
-            what: format!("librdkafka does not accept the settings: {error}; check [kafka.properties]"),
-        };
+        let refused = |error: KafkaError| refused_settings(&error);
         let consumer = |isolation| {
             config
                 .consumer(&config.client_id, GROUP, isolation)

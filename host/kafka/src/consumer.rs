@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use record::log::{LogError, LogEvent, PollLimit, Polled, Position};
 use record::{NextOffset, TopicPartition};
 
-use crate::error::sort;
+use crate::error::{refused_settings, sort};
 use crate::native::{Event, Message, Queue};
 
 /// A consumer that is polled by us.
@@ -23,10 +23,7 @@ pub(crate) struct Consumer {
 
 impl Consumer {
     pub(crate) fn new(config: &ClientConfig) -> Result<Self, LogError> {
-        let refused = |error: KafkaError| LogError::Fatal {
-            what: format!("librdkafka does not accept the settings: {error}; check [kafka.properties]"),
-        };
-        let consumer: BaseConsumer = config.create().map_err(refused)?;
+        let consumer: BaseConsumer = config.create().map_err(|error| refused_settings(&error))?;
         let queue = Queue::of(&consumer).ok_or_else(|| LogError::Fatal {
             what: "the consumer has no queue".to_owned(),
         })?;
@@ -83,6 +80,11 @@ impl Consumer {
                     true
                 }
                 Event::Error { code, fatal, what, at } => {
+                    // A fatal error comes under one code for all; the client knows the cause.
+                    let (code, what) = match consumer.client().fatal_error() {
+                        Some(cause) if fatal || code == RDKafkaErrorCode::Fatal => cause,
+                        _ => (code, what),
+                    };
                     match on_error(code, fatal, what, at) {
                         Ok(event) => polled.events.push(event),
                         Err(error) => failed = Some(error),

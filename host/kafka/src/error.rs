@@ -45,6 +45,21 @@ pub(crate) fn sort(code: Code, what: String) -> LogError {
     }
 }
 
+/// What librdkafka says of settings that it does not take. Its own text may hold the value, which may
+/// be a password.
+pub(crate) fn refused_settings(error: &KafkaError) -> LogError {
+    let what = match error {
+        KafkaError::ClientConfig(_, description, key, value) if !value.is_empty() => {
+            format!("`{key}`: {}", description.replace(value.as_str(), "***"))
+        }
+        KafkaError::ClientConfig(_, description, key, _) => format!("`{key}`: {description}"),
+        other => other.to_string(),
+    };
+    LogError::Fatal {
+        what: format!("librdkafka does not accept the settings: {what}; check [kafka.properties]"),
+    }
+}
+
 /// How a call of the transaction's interface failed.
 #[derive(Debug)]
 pub(crate) enum TransactionError {
@@ -94,5 +109,27 @@ pub(crate) fn transaction_error(doing: &str, error: &KafkaError) -> TransactionE
         }
         _ if fenced => TransactionError::Ended(CommitError::Fenced { what }),
         _ => TransactionError::Ended(CommitError::Ambiguous { what }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::expect_used, reason = "tests")]
+
+    use rdkafka::ClientConfig;
+    use rdkafka::consumer::BaseConsumer;
+
+    use super::*;
+
+    #[test]
+    fn values_of_settings_are_not_shown() {
+        for key in ["sasl.pasword", "security.protocol", "linger.ms"] {
+            let mut config = ClientConfig::new();
+            config.set(key, "hunter2");
+            let error = config.create::<BaseConsumer>().err().expect("refused");
+            let shown = refused_settings(&error).to_string();
+            assert!(!shown.contains("hunter2"), "{shown}");
+            assert!(shown.contains(key), "{shown}");
+        }
     }
 }

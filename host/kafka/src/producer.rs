@@ -15,7 +15,7 @@ use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer as _, Producer
 use record::log::LogError;
 use record::{Batch, NextOffset, TopicPartition};
 
-use crate::error::{log_error, sort};
+use crate::error::{log_error, refused_settings, sort};
 use crate::native;
 
 /// How long a full queue is waited for.
@@ -67,6 +67,10 @@ fn refusal(error: &KafkaError, topic: &str, bytes: usize) -> LogError {
             topic: topic.to_owned(),
             bytes,
         },
+        Some(RDKafkaErrorCode::InvalidRecord | RDKafkaErrorCode::InvalidTimestamp) => LogError::Rejected {
+            topic: topic.to_owned(),
+            what: error.to_string(),
+        },
         Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => LogError::NoTopic {
             topic: topic.to_owned(),
         },
@@ -89,9 +93,7 @@ impl Producer {
         let reports = Arc::clone(&context.0);
         let inner = config
             .create_with_context(context)
-            .map_err(|error: KafkaError| LogError::Fatal {
-                what: format!("librdkafka does not accept the settings: {error}; check [kafka.properties]"),
-            })?;
+            .map_err(|error: KafkaError| refused_settings(&error))?;
         Ok(Self {
             inner,
             reports,

@@ -43,14 +43,15 @@ enum Stage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum AbortReason {
     Broken(String),
-    TooLarge { topic: String, bytes: usize },
+    /// The log refuses a record for good.
+    Refused(LogError),
 }
 
 impl AbortReason {
     fn into_error(self) -> CommitError {
         match self {
             Self::Broken(what) => CommitError::Aborted { what },
-            Self::TooLarge { topic, bytes } => CommitError::Refused(LogError::TooLarge { topic, bytes }),
+            Self::Refused(error) => CommitError::Refused(error),
         }
     }
 }
@@ -62,6 +63,9 @@ pub(crate) struct KafkaSession {
     kafka: KafkaConfig,
     config: SessionConfig,
     stage: Stage,
+    /// The producer cannot go on after an abort: a refused record has left a gap in its sequence
+    /// numbers, or it did not even begin a transaction.
+    is_spoiled: bool,
     commit_began: Option<Instant>,
 }
 
@@ -84,6 +88,7 @@ impl KafkaSession {
             kafka: kafka.clone(),
             config,
             stage: Stage::None,
+            is_spoiled: false,
             commit_began: None,
         })
     }
@@ -112,7 +117,10 @@ impl KafkaSession {
                 self.stage = Stage::Open;
                 Ok(())
             }
-            Err(error) => Err(ended(transaction_error("beginning a transaction", &error))),
+            Err(error) => {
+                self.is_spoiled = true;
+                Err(ended(transaction_error("beginning a transaction", &error)))
+            }
         }
     }
 
@@ -132,8 +140,9 @@ impl KafkaSession {
                 }
                 match producer.take_failure() {
                     None => self.stage = Stage::Offsets,
-                    Some(LogError::TooLarge { topic, bytes }) => {
-                        self.stage = Stage::Aborting(Some(AbortReason::TooLarge { topic, bytes }));
+                    Some(error) if error.is_of_a_record() => {
+                        self.is_spoiled = true;
+                        self.stage = Stage::Aborting(Some(AbortReason::Refused(error)));
                     }
                     Some(LogError::Fatal { what }) => {
                         return Err(TransactionError::Ended(CommitError::Fatal { what }));
@@ -180,11 +189,11 @@ impl KafkaSession {
                         other => other,
                     })?;
                 // Refusals of records that were purged are part of the abort.
-                let _ = producer.take_failure();
+                let failure = producer.take_failure();
                 self.stage = Stage::None;
                 // A record that the broker refused leaves a gap in the sequence numbers, and the
                 // next transaction would fail on it: only a new producer is free of that.
-                if matches!(reason, Some(AbortReason::TooLarge { .. }))
+                if (self.is_spoiled || failure.is_some_and(|error| error.is_of_a_record()))
                     && let Err(error) = self.renew(INIT_TIMEOUT)
                 {
                     return Err(TransactionError::Ended(CommitError::Ambiguous {
@@ -250,7 +259,7 @@ impl KafkaSession {
         }
         match producer.take_failure() {
             None => {}
-            Some(error @ LogError::TooLarge { .. }) => return Err(CommitError::Refused(error)),
+            Some(error) if error.is_of_a_record() => return Err(CommitError::Refused(error)),
             Some(LogError::Fenced { what }) => return Err(CommitError::Fenced { what }),
             Some(LogError::Fatal { what }) => return Err(CommitError::Fatal { what }),
             Some(other) => {
@@ -300,6 +309,9 @@ fn new_producer(kafka: &KafkaConfig, config: &SessionConfig, timeout: Duration) 
             .set("transactional.id", transactional_id)
             .set("transaction.timeout.ms", timeout.as_millis().to_string())
             .set("message.timeout.ms", timeout.as_millis().to_string());
+    } else {
+        // Well below the time after which a member that does not poll is expelled.
+        settings.set("message.timeout.ms", "120000");
     }
     let producer = Producer::new(&settings)?;
     if matches!(config.writes, Writes::Transactional { .. }) {
@@ -411,7 +423,14 @@ impl Session for KafkaSession {
                 },
             })?;
         }
-        self.producer()?.produce(topic, batch, partitions)
+        let producer = self.producer()?;
+        let Err(error) = producer.produce(topic, batch, partitions) else {
+            return Ok(());
+        };
+        // After a refusal nothing more is taken until the abort; the refusal is the cause to tell.
+        let cause = producer.take_failure().filter(LogError::is_of_a_record);
+        self.is_spoiled |= cause.is_some() || error.is_of_a_record();
+        Err(cause.unwrap_or(error))
     }
 
     fn partitions(&mut self, topic: &str) -> Result<u32, LogError> {
@@ -450,6 +469,11 @@ impl Session for KafkaSession {
             return Ok(());
         }
         match self.stage {
+            Stage::None if self.is_spoiled => {
+                return Err(CommitError::Ambiguous {
+                    what: "the producer cannot begin a transaction".to_owned(),
+                });
+            }
             Stage::None => return Ok(()),
             Stage::Aborting(_) => {}
             // A commit whose answer is awaited can no longer be aborted with certainty.
@@ -469,6 +493,7 @@ impl Session for KafkaSession {
 
     fn renew(&mut self, timeout: Duration) -> Result<(), LogError> {
         self.stage = Stage::None;
+        self.is_spoiled = false;
         self.commit_began = None;
         // The old one goes first: what it still had to send is purged, never sent.
         self.producer = None;

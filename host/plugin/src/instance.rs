@@ -215,7 +215,7 @@ pub(crate) fn call_error(error: &wasmtime::Error, data: &HostData) -> CallError 
             HostError::Misuse(_) => CallErrorKind::Misuse,
             HostError::Limit(_) => CallErrorKind::LimitExceeded,
             HostError::TimedOut(_) => CallErrorKind::TimedOut,
-            HostError::Store(_) => CallErrorKind::Store,
+            HostError::Store(error) => CallErrorKind::of_store(error),
         };
         (kind, host.to_string())
     } else if let Some(refused) = data.memory.refused() {

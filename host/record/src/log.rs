@@ -10,7 +10,7 @@ use crate::error::{Code, Domain};
 use crate::offset::{NextOffset, Timestamp, TopicPartition};
 
 /// What can go wrong with the log, by what the caller has to do.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
     /// Passing: the same call may work later.
     #[error("{what}; it is tried again")]
@@ -54,6 +54,14 @@ pub enum LogError {
         /// Key, value and headers, in bytes.
         bytes: usize,
     },
+    /// The log takes other records of this topic, but never this one.
+    #[error("a record for topic `{topic}` is refused: {what}")]
+    Rejected {
+        /// Its topic.
+        topic: String,
+        /// Why.
+        what: String,
+    },
     /// Nothing that is tried again will help: rights, configuration, an unsupported broker.
     #[error("{what}")]
     Fatal {
@@ -63,12 +71,22 @@ pub enum LogError {
 }
 
 impl LogError {
+    /// Whether one record is the cause, and the log takes others.
+    #[must_use]
+    pub fn is_of_a_record(&self) -> bool {
+        matches!(self, Self::TooLarge { .. } | Self::Rejected { .. })
+    }
+
     /// Who can mend it.
     #[must_use]
     pub fn domain(&self) -> Domain {
         match self {
             Self::Retriable { .. } | Self::Fenced { .. } => Domain::System,
-            Self::OutOfRange { .. } | Self::NoTopic { .. } | Self::TooLarge { .. } | Self::Fatal { .. } => Domain::User,
+            Self::OutOfRange { .. }
+            | Self::NoTopic { .. }
+            | Self::TooLarge { .. }
+            | Self::Rejected { .. }
+            | Self::Fatal { .. } => Domain::User,
         }
     }
 
@@ -82,6 +100,7 @@ impl LogError {
             Self::NoTopic { .. } => "E0404",
             Self::TooLarge { .. } => "E0405",
             Self::Fatal { .. } => "E0406",
+            Self::Rejected { .. } => "E0407",
         })
     }
 }

@@ -7,7 +7,7 @@ use crate::column::{Column, MARK_INHERITED};
 use crate::error::Failure;
 use crate::headers::Headers;
 use crate::offset::Timestamp;
-use crate::store::TaskState;
+use crate::store::{StoreError, TaskState};
 
 /// A port of a transform: where outputs leave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -208,9 +208,20 @@ pub enum CallErrorKind {
     Misuse,
     /// The state store could not be read: not the plugin's fault, so no record is convicted.
     Store,
+    /// As [`Self::Store`]; what it holds is damaged and has to be made anew.
+    StoreDamaged,
 }
 
 impl CallErrorKind {
+    /// What a failure of the store is to the call in which it happened.
+    #[must_use]
+    pub fn of_store(error: &StoreError) -> Self {
+        match error {
+            StoreError::Corrupt { .. } => Self::StoreDamaged,
+            _ => Self::Store,
+        }
+    }
+
     /// The stable word for metrics and dead letters.
     #[must_use]
     pub fn code(self) -> &'static str {
@@ -220,7 +231,7 @@ impl CallErrorKind {
             Self::LimitExceeded => "limit-exceeded",
             Self::Refused => "refused",
             Self::Misuse => "misuse",
-            Self::Store => "store",
+            Self::Store | Self::StoreDamaged => "store",
         }
     }
 }

@@ -249,6 +249,7 @@ pub(crate) fn log_next(error: &LogError) -> String {
             "check the name; `wasmill produce --create-topic N` creates it with N partitions, `create_topics = true` lets a pipeline do so"
         }
         LogError::TooLarge { .. } => "raise `max.message.bytes` of the topic, or leave the record out",
+        LogError::Rejected { .. } => "mend the record, or the settings of its topic",
         LogError::Fatal { .. } => "check rights and settings (`wasmill doctor`)",
     }
     .to_owned()

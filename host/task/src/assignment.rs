@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use record::error::{Code, Failure};
-use record::log::{Committed, Edge, LogError};
+use record::log::{Edge, LogError};
 use record::origin::PositionNote;
 use record::store::{InputPosition, StoreError};
 use record::topology::{Delivery, OnError};
@@ -44,9 +44,14 @@ impl Retry {
 
 impl Worker {
     pub(crate) fn assigned(&mut self, partitions: &[TopicPartition]) -> Result<(), Stop> {
-        let committed = self.committed_positions(partitions)?;
+        // What follows may take longer than a transaction may be open.
+        self.commit()?;
+        let committed = self.retry("reading committed positions", |worker| {
+            worker.session.committed(partitions, GROUP_TIMEOUT)
+        })?;
         let mut from = Vec::with_capacity(partitions.len());
         let mut wait = Vec::new();
+        let mut without_changelog = Vec::new();
         for (at, committed) in partitions.iter().zip(committed) {
             let Some(&(sub, route)) = self.shared.readers.get(&at.topic) else {
                 continue;
@@ -55,24 +60,49 @@ impl Worker {
                 Some(committed) => committed.next,
                 // The run has committed start positions for all partitions there were; this one
                 // is newer, so all its records are.
-                None => self.earliest(at)?,
+                None => self.retry("reading the start of a partition", |worker| worker.earliest(at))?,
             };
             let note = PositionNote::decode(committed.as_ref().map_or("", |c| &c.note));
-            let states = self.open_states(sub, at)?;
             let id = self.shared.processes[sub].inputs[route].topic;
             let topic_id = self.shared.info(id).id.clone();
-            let mut task = ProcessTask::new(at.clone(), topic_id, route, states, next, committed.as_ref());
+            let slots = self.shared.processes[sub]
+                .nodes
+                .iter()
+                .map(|_| StateSlot(None))
+                .collect();
+            let mut task = ProcessTask::new(at.clone(), topic_id, route, slots, next, committed.as_ref());
             for (skipped, offset) in &self.shared.skip {
                 if skipped == at {
-                    task.convict(offset.0, requested());
+                    task.convict(
+                        offset.0,
+                        Verdict {
+                            culprit: Culprit::Request,
+                            policy: OnError::DeadLetter,
+                            failure: requested(0),
+                        },
+                    );
                 }
             }
             if committed.is_none() {
                 self.open_since.get_or_insert_with(Instant::now);
             }
             self.open_source(at, note.source.as_deref())?;
-            if matches!(task.phase, Phase::Restoring) {
+            if let Some(count) = self.changelog_partitions(sub) {
+                task.phase = Phase::Restoring;
                 wait.push(at.clone());
+                if at.partition >= count {
+                    without_changelog.push((at.clone(), count));
+                } else {
+                    match self.open_states(sub, at) {
+                        Ok(states) => task.states = states,
+                        // No room on the disk, say: tried again until there is.
+                        Err(Stop::Error(RunError::Store(error))) => {
+                            tracing::error!(%at, "{error}");
+                            self.retries.push(Retry::soon(at, false));
+                        }
+                        Err(stop) => return Err(stop),
+                    }
+                }
             }
             from.push((at.clone(), next));
             self.tasks.insert(at.clone(), Owned { sub, task });
@@ -81,8 +111,22 @@ impl Worker {
             .assign(&from)
             .map_err(|e| Stop::from_log("taking partitions", e))?;
         self.session.pause(&wait).map_err(|e| Stop::from_log("pausing", e))?;
+        for (at, count) in &without_changelog {
+            self.fail(
+                at,
+                "state",
+                Code("E0703"),
+                format!(
+                    "topic `{}` has got more partitions than the changelog of its state, which has {count}: keys have moved to other partitions",
+                    at.topic
+                ),
+                "`wasmill reset` makes the internal topics anew; or give the topic its old number of partitions",
+            )?;
+        }
         for at in &wait {
-            self.begin_restore(at)?;
+            if self.retries.iter().all(|retry| retry.at != *at) {
+                self.begin_restore(at)?;
+            }
         }
         if !std::mem::replace(&mut self.is_settled, true) {
             self.shared.settled.fetch_add(1, Ordering::AcqRel);
@@ -90,24 +134,20 @@ impl Worker {
         self.recycle()
     }
 
-    fn committed_positions(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Stop> {
-        loop {
-            match self.session.committed(partitions, GROUP_TIMEOUT) {
-                Ok(committed) => return Ok(committed),
-                Err(LogError::Retriable { what }) if !self.shared.shutdown.is_requested() => {
-                    tracing::warn!("reading committed positions: {what}");
-                }
-                Err(error) => return Err(Stop::from_log("reading committed positions", error)),
-            }
-        }
+    /// The partitions of the smallest changelog of a sub-topology; `None` without state.
+    fn changelog_partitions(&self, sub: usize) -> Option<u32> {
+        let changelogs = self.shared.processes[sub]
+            .nodes
+            .iter()
+            .filter_map(|node| node.changelog);
+        changelogs.map(|id| self.shared.info(id).partitions).min()
     }
 
-    fn earliest(&self, at: &TopicPartition) -> Result<NextOffset, Stop> {
+    fn earliest(&self, at: &TopicPartition) -> Result<NextOffset, LogError> {
         self.shared
             .log
             .offsets(std::slice::from_ref(at), Edge::Start, LOG_TIMEOUT)
             .map(|offsets| offsets.first().copied().unwrap_or(NextOffset(0)))
-            .map_err(|e| Stop::from_log("reading the start of a partition", e))
     }
 
     fn open_states(&self, sub: usize, at: &TopicPartition) -> Result<Vec<StateSlot>, Stop> {
@@ -192,6 +232,9 @@ impl Worker {
         let Some(owned) = self.tasks.get_mut(at) else {
             return Ok(());
         };
+        if matches!(owned.task.phase, Phase::Failed) {
+            return Ok(());
+        }
         owned.task.phase = Phase::Restoring;
         let plan = Arc::clone(&shared.processes[owned.sub]);
         let mut failed = None;
@@ -358,6 +401,9 @@ impl Worker {
             return Ok(());
         };
         let task = &mut owned.task;
+        if !matches!(task.phase, Phase::Restoring) {
+            return Ok(());
+        }
         let at_least_once = self.shared.topology.delivery == Delivery::AtLeastOnce;
         let disagreement = task
             .states
@@ -409,15 +455,12 @@ fn disagrees(task: &ProcessTask, found: Option<&InputPosition>, at_least_once: b
     })
 }
 
-fn requested() -> Verdict {
-    Verdict {
-        culprit: Culprit::Request,
-        policy: OnError::DeadLetter,
-        failure: Failure {
-            index: 0,
-            code: "skipped-by-request".to_owned(),
-            message: "sent to the dead letters by `--skip`".to_owned(),
-            detail: String::new(),
-        },
+/// Why a record that `--skip` names is a dead letter.
+pub(crate) fn requested(index: u32) -> Failure {
+    Failure {
+        index,
+        code: "skipped-by-request".to_owned(),
+        message: "sent to the dead letters by `--skip`".to_owned(),
+        detail: String::new(),
     }
 }

@@ -142,7 +142,7 @@ fn check_failures(id: NodeId, failures: &[Failure], batch: &Batch) -> Result<(),
 
 /// A failure of the state store is nobody's record: the task waits instead of convicting one.
 pub(crate) fn convicts(error: &CallError) -> bool {
-    error.kind != CallErrorKind::Store
+    !matches!(error.kind, CallErrorKind::Store | CallErrorKind::StoreDamaged)
 }
 
 struct Step {

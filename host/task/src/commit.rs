@@ -19,7 +19,6 @@ use record::{Batch, NextOffset, TopicPartition};
 
 use crate::plan::now_ms;
 use crate::process::{Phase, ProcessTask};
-use crate::output::convict_output;
 use crate::worker::{GROUP_TIMEOUT, Stop, Worker};
 
 const SLICE: Duration = Duration::from_millis(200);
@@ -42,8 +41,7 @@ impl Worker {
         let positions = self.positions();
         let written = self.write_sources_again();
         if let Err(error) = written.and_then(|()| self.write_changelogs(&positions)) {
-            let nothing = Batch::new("".into(), 0);
-            self.refused(None, &nothing, error)?;
+            self.refused(error)?;
             return Ok(false);
         }
         let outcome = loop {
@@ -59,6 +57,7 @@ impl Worker {
         match outcome {
             Ok(()) => {
                 self.open_since = None;
+                self.aborts_in_a_row = 0;
                 self.shared.observer.committed();
                 self.take_in(&positions)?;
                 Ok(true)
@@ -66,20 +65,13 @@ impl Worker {
             Err(CommitError::Aborted { what }) => {
                 tracing::warn!("{what}; going back to the committed positions");
                 self.rewind()?;
+                self.pause_after_aborts();
                 Ok(false)
             }
             Err(CommitError::Refused(error)) => {
-                tracing::warn!("{error}");
-                let mut advanced = self.tasks.values_mut().filter(|owned| owned.task.is_advanced());
-                if let (Some(owned), None) = (advanced.next(), advanced.next())
-                    && owned.task.solo_until.is_some()
-                    && owned.task.next.0 == owned.task.committed_next.0 + 1
-                {
-                    let offset = owned.task.committed_next.0;
-                    convict_output(owned, &self.chains, offset, &error.to_string());
-                }
-                self.go_solo();
+                self.find_refused(&error);
                 self.rewind()?;
+                self.pause_after_aborts();
                 Ok(false)
             }
             Err(CommitError::Ambiguous { what }) => {
@@ -102,7 +94,7 @@ impl Worker {
             .filter_map(|owned| {
                 let ingest = self.ingests.iter().find(|ingest| ingest.at == owned.task.at);
                 let due = owned.task.is_advanced() || ingest.is_some_and(|ingest| ingest.is_advanced());
-                due.then(|| owned.task.position(ingest.map(|ingest| ingest.note())))
+                (due && owned.task.may_commit()).then(|| owned.task.position(ingest.map(|ingest| ingest.note())))
             })
             .collect()
     }
@@ -110,12 +102,29 @@ impl Worker {
     /// A commit may follow an abort before the sources are read again, and has their positions.
     fn write_sources_again(&mut self) -> Result<(), LogError> {
         for i in 0..self.ingests.len() {
+            if !self.may_read(i) {
+                continue;
+            }
             self.ingests[i].write_again(self.session.as_mut())?;
             if let Some(letters) = self.ingests[i].give_letters() {
                 self.write_dead_letters(0, &letters)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether what a source has read may be committed: with the position of its topic's partition 0.
+    pub(crate) fn may_read(&self, ingest: usize) -> bool {
+        let at = &self.ingests[ingest].at;
+        self.tasks.get(at).is_some_and(|owned| owned.task.may_commit())
+    }
+
+    /// A transaction that fails again and again for a reason outside does not keep a processor busy.
+    pub(crate) fn pause_after_aborts(&mut self) {
+        self.aborts_in_a_row = self.aborts_in_a_row.saturating_add(1);
+        if self.aborts_in_a_row > 3 {
+            std::thread::sleep(RETRY_PAUSE);
+        }
     }
 
     fn write_changelogs(&mut self, positions: &[Position]) -> Result<(), LogError> {
@@ -126,6 +135,10 @@ impl Worker {
                 continue;
             };
             let task = &mut owned.task;
+            // Of a task that has failed only a source's position may be new.
+            if !task.is_advanced() {
+                continue;
+            }
             let position = task.input_position();
             let plan = &self.chains[owned.sub].plan;
             for (node, slot) in plan.nodes.iter().zip(&mut task.states) {
@@ -159,7 +172,12 @@ impl Worker {
             let task = &mut owned.task;
             let input = task.input_position();
             let plan = &self.chains[owned.sub].plan;
-            for (node, slot) in plan.nodes.iter().zip(&mut task.states) {
+            let states = if task.is_advanced() {
+                &mut task.states[..]
+            } else {
+                &mut []
+            };
+            for (node, slot) in plan.nodes.iter().zip(states) {
                 let (Some(changelog), Some(state)) = (node.changelog, &mut slot.0) else {
                     continue;
                 };
@@ -203,20 +221,32 @@ impl Worker {
         self.open_since = None;
         self.commit_now = false;
         self.shared.observer.aborted();
-        for owned in self.tasks.values_mut() {
+        let mut again = Vec::new();
+        for (at, owned) in &mut self.tasks {
+            // What stands before the record at which it stopped is not committed: it is done again,
+            // and then the task stops there again.
+            if matches!(owned.task.phase, Phase::Failed) && owned.task.next != owned.task.committed_next {
+                owned.task.phase = Phase::Running;
+                again.push(at.clone());
+            }
             owned.task.roll_back();
+        }
+        for at in &again {
+            self.shared.observer.cleared(at);
         }
         for ingest in &mut self.ingests {
             ingest.roll_back();
         }
         self.recycle()?;
+        self.session.resume(&again).map_err(|e| Stop::from_log("resuming", e))?;
         let to: Vec<_> = self
             .tasks
             .values()
             .filter(|owned| matches!(owned.task.phase, Phase::Running))
             .map(|owned| (owned.task.at.clone(), owned.task.next))
             .collect();
-        if self.tasks.values().any(|owned| owned.task.position_is_new) {
+        let is_new = self.tasks.values().any(|owned| owned.task.position_is_new);
+        if is_new || self.ingests.iter().any(|ingest| ingest.is_advanced()) {
             self.open_since = Some(Instant::now());
         }
         self.session.seek(&to).map_err(|e| Stop::from_log("seeking", e))
@@ -269,15 +299,19 @@ impl Worker {
 
     /// Tries again what the broker's absence prevents, as long as the run goes on. Events that
     /// arrive meanwhile are kept.
-    fn retry<T>(
+    pub(crate) fn retry<T>(
         &mut self,
         doing: &str,
-        mut attempt: impl FnMut(&mut Self) -> Result<T, record::log::LogError>,
+        mut attempt: impl FnMut(&mut Self) -> Result<T, LogError>,
     ) -> Result<T, Stop> {
         loop {
             match attempt(self) {
                 Ok(done) => return Ok(done),
-                Err(record::log::LogError::Retriable { what }) if !self.shared.shutdown.is_requested() => {
+                Err(LogError::Retriable { what }) if self.shared.shutdown.is_requested() => {
+                    // What is open is aborted by the broker's time-out, or by the next start.
+                    return Err(Stop::Fenced(format!("{doing}: {what}, and the run is to end")));
+                }
+                Err(LogError::Retriable { what }) => {
                     tracing::warn!("{doing}: {what}");
                     std::thread::sleep(RETRY_PAUSE);
                 }

@@ -54,6 +54,8 @@ pub(crate) struct IngestTask {
     read_records: usize,
     /// The position before the input that stopped the source; only what is before it is committed.
     stopped_at: Option<String>,
+    /// The position that was committed last.
+    committed_at: String,
     loops: bool,
 }
 
@@ -69,6 +71,7 @@ impl IngestTask {
     ) -> Result<Self, SourceError> {
         source.open(note.and_then(|text| text.get(1..)))?;
         let letters = Batch::new(Arc::clone(&at.topic), 0);
+        let committed_at = source.position();
         Ok(Self {
             at,
             plan,
@@ -86,6 +89,7 @@ impl IngestTask {
             idle: false,
             read_records: READ_RECORDS,
             stopped_at: None,
+            committed_at,
             loops: !bounded,
         })
     }
@@ -246,12 +250,25 @@ impl IngestTask {
     }
 
     pub(crate) fn committed(&mut self) {
+        self.committed_at = self.stopped_at.clone().unwrap_or_else(|| self.source.position());
+        self.forget();
+    }
+
+    fn forget(&mut self) {
         self.uncommitted.clear();
         self.uncommitted_bytes = 0;
         self.written = 0;
         self.letters.clear();
         self.letters_given = 0;
         self.advanced = false;
+    }
+
+    /// The log never takes what was read since the last commit: the source stops at the committed
+    /// position, which is answered.
+    pub(crate) fn refuse(&mut self) -> &str {
+        self.forget();
+        self.ended = false;
+        &*self.stopped_at.insert(self.committed_at.clone())
     }
 
     /// The transaction did not happen: everything read since the last commit is written again.

@@ -46,7 +46,7 @@ pub use error::RunError;
 pub use observer::{Observer, PartitionFailure, Shutdown, Snapshot};
 pub use plan::Parts;
 
-use plan::{LOG_TIMEOUT, Shared};
+use plan::{LOOK_TIMEOUT, Shared};
 
 const SUPERVISE_EVERY: Duration = Duration::from_millis(50);
 const PURGE_EVERY: Duration = Duration::from_secs(30);
@@ -126,7 +126,7 @@ pub fn run(run: Run) -> Result<Summary, RunError> {
 fn prepare(run: Run, began: Instant) -> Result<Arc<Shared>, RunError> {
     let topology = &Arc::clone(&run.topology);
     let client_id = start::client_id(&run.plan_hash, &run.process_id);
-    start::refuse_other_plan(&run.log, &topology.pipeline, &client_id)?;
+    start::refuse_other_plan(&run.log, topology, &client_id)?;
     let infos = topics::ensure(topology, &run.log)?;
     let mut readers = HashMap::new();
     for (sub, plan) in topology.processes.iter().enumerate() {
@@ -240,7 +240,10 @@ fn purge(shared: &Shared) {
             continue;
         }
         let places = shared.partitions_of(id);
-        let Ok(committed) = shared.log.committed(group, &places, LOG_TIMEOUT) else {
+        if shared.shutdown.is_requested() {
+            return;
+        }
+        let Ok(committed) = shared.log.committed(group, &places, LOOK_TIMEOUT) else {
             continue;
         };
         let before: Vec<_> = places
@@ -249,7 +252,7 @@ fn purge(shared: &Shared) {
             .filter_map(|(at, committed)| Some((at, committed?.next)))
             .filter(|(_, next)| next.0 > 0)
             .collect();
-        if let Err(error) = shared.log.delete_records(&before, LOG_TIMEOUT) {
+        if let Err(error) = shared.log.delete_records(&before, LOOK_TIMEOUT) {
             tracing::warn!("cannot purge `{}`: {error}", shared.topic(id).name);
         }
     }

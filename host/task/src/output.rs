@@ -25,7 +25,13 @@ impl Worker {
         for out in written.outgoing {
             let shared = Arc::clone(&self.shared);
             let topic = shared.topic(out.topic);
-            let count = self.partition_count(out.topic)?;
+            let count = match self.partition_count(out.topic) {
+                Ok(count) => count,
+                Err(error) => {
+                    refused = Some(error);
+                    break;
+                }
+            };
             let mut own = out.batch;
             if matches!(topic.role, TopicRole::Repartition | TopicRole::Sink) {
                 let batch = own.get_or_insert_with(|| {
@@ -60,7 +66,7 @@ impl Worker {
         }
         match refused {
             None => Ok(()),
-            Some(error) => self.refused(Some(at), input, error),
+            Some(error) => self.refused(error),
         }
     }
 
@@ -76,12 +82,12 @@ impl Worker {
         Ok(())
     }
 
-    fn partition_count(&mut self, topic: TopicId) -> Result<u32, Stop> {
+    fn partition_count(&mut self, topic: TopicId) -> Result<u32, LogError> {
         let topic = self.shared.topic(topic);
         // An output topic of the user's may grow while the pipeline runs; ours may not.
         if topic.role == TopicRole::Output {
             let name = Arc::clone(&topic.name);
-            return self.session.partitions(&name).map_err(|e| Stop::from_log("writing", e));
+            return self.session.partitions(&name);
         }
         let id = self.shared.topology.topics.iter().position(|t| t.name == topic.name);
         Ok(id.map_or(1, |id| self.shared.infos[id].partitions))
@@ -89,30 +95,44 @@ impl Worker {
 
     /// The log did not take an output. The transaction is undone; the record that is too large is
     /// found by running records one per transaction, and then goes by policy.
-    pub(crate) fn refused(&mut self, at: Option<&TopicPartition>, input: &Batch, error: LogError) -> Result<(), Stop> {
+    pub(crate) fn refused(&mut self, error: LogError) -> Result<(), Stop> {
         match error {
-            LogError::TooLarge { .. } => {
-                tracing::warn!("{error}; the records concerned are run one by one");
-                let single = input.len() == 1;
-                if let (Some(at), true) = (at, single)
-                    && let Some(owned) = self.tasks.get_mut(at)
-                    && owned.task.solo_until.is_some()
-                {
-                    convict_output(owned, &self.chains, input.offsets[0], &error.to_string());
-                }
-                self.go_solo();
-                self.roll_back()
+            LogError::Retriable { what } => tracing::warn!("{what}; the transaction is rolled back"),
+            error if error.is_of_a_record() => self.find_refused(&error),
+            other => return Err(Stop::from_log("writing", other)),
+        }
+        self.roll_back()?;
+        self.pause_after_aborts();
+        Ok(())
+    }
+
+    /// Convicts the record whose output was refused, or makes sure that it is found.
+    pub(crate) fn find_refused(&mut self, error: &LogError) {
+        tracing::warn!("{error}");
+        if let Some((at, offset)) = self.solo.take() {
+            if let Some(owned) = self.tasks.get_mut(&at) {
+                convict_output(owned, &self.chains, offset, error);
             }
-            LogError::Retriable { what } => {
-                tracing::warn!("{what}; the transaction is rolled back");
-                self.roll_back()
+        } else if self.tasks.values().any(|owned| owned.task.is_advanced()) {
+            self.go_solo();
+        } else {
+            for ingest in self.ingests.iter_mut().filter(|ingest| ingest.is_advanced()) {
+                self.shared.observer.failed(PartitionFailure {
+                    at: ingest.at.clone(),
+                    node: "source".to_owned(),
+                    code: Code("E0711"),
+                    message: format!("what the source has read since {} is refused: {error}", ingest.refuse()),
+                    remedy: format!(
+                        "raise `max.message.bytes` of topic `{}`, or mend the input",
+                        ingest.at.topic
+                    ),
+                });
             }
-            other => Err(Stop::from_log("writing", other)),
         }
     }
 
     /// From the committed position to where each task stands, records are run one per transaction.
-    pub(crate) fn go_solo(&mut self) {
+    fn go_solo(&mut self) {
         for owned in self.tasks.values_mut() {
             if owned.task.is_advanced() {
                 let last = owned.task.next.0.saturating_sub(1);
@@ -123,13 +143,13 @@ impl Worker {
 
     pub(crate) fn read_sources(&mut self) -> Result<(), Stop> {
         for i in 0..self.ingests.len() {
+            if !self.may_read(i) {
+                continue;
+            }
             let ingest = &mut self.ingests[i];
             let read = match ingest.step(self.session.as_mut(), now_ms()) {
                 Ok(Ok(read)) => read,
-                Ok(Err(error)) => {
-                    let nothing = Batch::new("".into(), 0);
-                    return self.refused(None, &nothing, error);
-                }
+                Ok(Err(error)) => return self.refused(error),
                 Err(error) => return Err(Stop::Error(error.into())),
             };
             if ingest.is_advanced() {
@@ -142,7 +162,7 @@ impl Worker {
             if let Some(letters) = &read.dead_letters
                 && let Err(error) = self.write_dead_letters(0, letters)
             {
-                return self.refused(None, letters, error);
+                return self.refused(error);
             }
             if let Some(input) = read.stopped {
                 self.shared.observer.failed(PartitionFailure {
@@ -158,21 +178,26 @@ impl Worker {
     }
 }
 
-/// Convicts the single record of a transaction whose output the log refused.
-pub(crate) fn convict_output(owned: &mut Owned, chains: &[Chain], offset: i64, message: &str) {
-    let policy = chains[owned.sub]
-        .plan
-        .nodes
-        .last()
-        .map_or(OnError::Fail, |node| node.on_error);
-    let last = chains[owned.sub].plan.nodes.len().checked_sub(1);
+/// Convicts the single record of a transaction whose output the log refused. When that was its dead
+/// letter already, its partition stops.
+fn convict_output(owned: &mut Owned, chains: &[Chain], offset: i64, error: &LogError) {
+    let nodes = &chains[owned.sub].plan.nodes;
+    let policy = match nodes.last() {
+        Some(node) if !owned.task.is_convicted(offset) => node.on_error,
+        _ => OnError::Fail,
+    };
+    let last = nodes.len().checked_sub(1);
+    let code = match error {
+        LogError::TooLarge { .. } => "output-too-large",
+        _ => "output-refused",
+    };
     let verdict = Verdict {
         culprit: last.map_or(Culprit::Output, |node| Culprit::Node(NodeId(node as u32))),
         policy,
         failure: Failure {
             index: 0,
-            code: "output-too-large".to_owned(),
-            message: message.to_owned(),
+            code: code.to_owned(),
+            message: error.to_string(),
             detail: String::new(),
         },
     };

@@ -63,6 +63,8 @@ pub(crate) struct Shared {
 
 /// How long calls to the log may take outside the record path.
 pub(crate) const LOG_TIMEOUT: Duration = Duration::from_secs(30);
+/// The same for what is only looked at, and looked at again: a run that is to end does not wait for it.
+pub(crate) const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A process that gets no partition never hears of it; it has settled after this.
 const SETTLED_AFTER: Duration = Duration::from_secs(10);

@@ -18,7 +18,7 @@ use record::offset::Timestamp;
 use record::origin::{DeadLetter, PositionNote};
 use record::store::InputPosition;
 use record::topology::{NodeId, OnError};
-use record::transform::StateSlot;
+use record::transform::{CallError, CallErrorKind, StateSlot};
 use record::{Batch, NextOffset, TopicPartition};
 
 use crate::chain::{Chain, Outgoing, StepError, convicts};
@@ -82,7 +82,7 @@ pub(crate) enum StepEnd {
         verdict: Verdict,
     },
     /// The state store cannot be read; nobody is guilty. The step is tried again.
-    Trouble { why: String },
+    Trouble { why: String, is_damaged: bool },
 }
 
 pub(crate) struct ProcessTask {
@@ -106,6 +106,8 @@ pub(crate) struct ProcessTask {
     pub(crate) queue: VecDeque<Batch>,
     /// An end of the partition that is past the queue.
     pub(crate) end: Option<NextOffset>,
+    /// The partition is paused until the queue is worked off.
+    pub(crate) is_held: bool,
     /// Records up to here are run one per transaction, because the log refused an output.
     pub(crate) solo_until: Option<i64>,
     verdicts: BTreeMap<i64, Verdict>,
@@ -127,11 +129,7 @@ impl ProcessTask {
             at,
             topic_id,
             route,
-            phase: if states.iter().any(|s| s.0.is_some()) {
-                Phase::Restoring
-            } else {
-                Phase::Running
-            },
+            phase: Phase::Running,
             states,
             next: start,
             stream_time: note.stream_time,
@@ -141,6 +139,7 @@ impl ProcessTask {
             position_is_new: committed.is_none(),
             queue: VecDeque::new(),
             end: None,
+            is_held: false,
             solo_until: None,
             verdicts: BTreeMap::new(),
         }
@@ -148,6 +147,21 @@ impl ProcessTask {
 
     pub(crate) fn convict(&mut self, offset: i64, verdict: Verdict) {
         self.verdicts.insert(offset, verdict);
+    }
+
+    /// Whether a record was convicted before.
+    pub(crate) fn is_convicted(&self, offset: i64) -> bool {
+        self.verdicts.contains_key(&offset)
+    }
+
+    /// Whether the position may be committed. Not while state is brought back, and never a start
+    /// position of a task that has failed: the next start must find the same disagreement.
+    pub(crate) fn may_commit(&self) -> bool {
+        match self.phase {
+            Phase::Running => true,
+            Phase::Restoring => false,
+            Phase::Failed => !self.position_is_new,
+        }
     }
 
     /// Whether there is anything to commit.
@@ -209,6 +223,12 @@ impl ProcessTask {
         } else {
             self.end = Some(end);
         }
+    }
+
+    /// Puts a batch behind all that waits, to be run record by record.
+    pub(crate) fn queue_singles(&mut self, batch: &Batch) {
+        self.queue
+            .extend((0..batch.len()).map(|i| batch.filtered(|other| other == i)));
     }
 
     /// Puts a batch to be run record by record, before anything that waits already.
@@ -308,7 +328,10 @@ impl ProcessTask {
                     }
                 }
                 Err(StepError::Call(_, error)) if !convicts(&error) => {
-                    return StepEnd::Trouble { why: error.to_string() };
+                    return StepEnd::Trouble {
+                        why: error.to_string(),
+                        is_damaged: error.kind == CallErrorKind::StoreDamaged,
+                    };
                 }
                 Err(StepError::Call(node, error)) if read == 1 => {
                     let failure = Failure {
@@ -370,8 +393,8 @@ impl ProcessTask {
                     {
                         return Err(StepError::Call(
                             NodeId(0),
-                            record::transform::CallError {
-                                kind: record::transform::CallErrorKind::Store,
+                            CallError {
+                                kind: CallErrorKind::of_store(&rollback),
                                 message: rollback.to_string(),
                                 detail: String::new(),
                             },

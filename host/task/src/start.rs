@@ -6,7 +6,7 @@ use std::sync::Arc;
 use record::TopicPartition;
 use record::log::{Edge, Log, LogError, Position};
 use record::partitioner::murmur2;
-use record::topology::{Start, TopicId};
+use record::topology::{Start, TopicId, Topology};
 
 use crate::error::RunError;
 use crate::plan::{LOG_TIMEOUT, Shared};
@@ -30,14 +30,19 @@ pub(crate) fn instance_id(member: &str, topics: &[Arc<str>]) -> String {
 
 /// Refuses to run beside a process with another plan of the same name. A member of our own process id
 /// is dead (its state directory is ours now), whatever its plan was.
-pub(crate) fn refuse_other_plan(log: &Arc<dyn Log>, pipeline: &str, own: &str) -> Result<(), RunError> {
+pub(crate) fn refuse_other_plan(log: &Arc<dyn Log>, topology: &Topology, own: &str) -> Result<(), RunError> {
     let parts = |id: &str| -> Option<(String, String)> {
         let (plan, process) = id.strip_prefix(CLIENT_PREFIX)?.split_once('-')?;
         Some((plan.to_owned(), process.to_owned()))
     };
-    let members = log
-        .group_members(pipeline, LOG_TIMEOUT)
-        .map_err(RunError::log("looking for other members of the group"))?;
+    // A pipeline without transforms may have members in its sinks' groups only.
+    let mut members = Vec::new();
+    for group in std::iter::once(&topology.pipeline).chain(topology.deliveries.iter().map(|plan| &plan.group)) {
+        let found = log
+            .group_members(group, LOG_TIMEOUT)
+            .map_err(RunError::log("looking for other members of the group"))?;
+        members.extend(found);
+    }
     let own = parts(own);
     for member in members {
         if let (Some((other_plan, other_process)), Some((plan, process))) = (parts(&member.client_id), &own)
@@ -45,7 +50,7 @@ pub(crate) fn refuse_other_plan(log: &Arc<dyn Log>, pipeline: &str, own: &str) -
             && other_process != *process
         {
             return Err(RunError::OtherPlan {
-                pipeline: pipeline.to_owned(),
+                pipeline: topology.pipeline.to_string(),
                 client_id: member.client_id,
                 host: member.host,
             });

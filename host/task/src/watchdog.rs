@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use record::TopicPartition;
-use record::log::{Edge, Log, LogError};
+use record::log::{Committed, Edge, Log, LogError};
 
-use crate::plan::{LOG_TIMEOUT, Shared};
+use crate::plan::{LOOK_TIMEOUT, Shared};
 
 const EVERY: Duration = Duration::from_secs(30);
 
-/// Where a group stood: the sums over its partitions.
+/// Where a group stood in a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stand {
     next: i64,
@@ -30,7 +30,7 @@ impl Stand {
 pub(crate) struct Watchdog {
     shared: Arc<Shared>,
     groups: Vec<(Arc<str>, Vec<TopicPartition>)>,
-    stands: HashMap<Arc<str>, Stand>,
+    stands: HashMap<Arc<str>, Vec<Stand>>,
     looked: Instant,
 }
 
@@ -58,6 +58,9 @@ impl Watchdog {
         self.looked = Instant::now();
         let mut stuck = 0;
         for (group, places) in &self.groups {
+            if self.shared.shutdown.is_requested() {
+                return;
+            }
             match stands_still(&*self.shared.log, group, places, &mut self.stands) {
                 Ok(None) => {}
                 Ok(Some(lag)) => {
@@ -75,22 +78,31 @@ impl Watchdog {
     }
 }
 
-/// The lag of a group that has stood still since it was last looked at.
+/// The lag of a group's partitions that have stood still since they were last looked at.
 fn stands_still(
     log: &dyn Log,
     group: &Arc<str>,
     places: &[TopicPartition],
-    stands: &mut HashMap<Arc<str>, Stand>,
+    stands: &mut HashMap<Arc<str>, Vec<Stand>>,
 ) -> Result<Option<i64>, LogError> {
-    let committed = log.committed(group, places, LOG_TIMEOUT)?;
-    let ends = log.offsets(places, Edge::StableEnd, LOG_TIMEOUT)?;
-    let now = Stand {
-        next: committed.iter().flatten().map(|committed| committed.next.0).sum(),
-        end: ends.iter().map(|end| end.0).sum(),
-    };
-    let before = stands.insert(Arc::clone(group), now);
-    let is_stuck = before.is_some_and(|before| now.stands_still_since(before));
-    Ok(is_stuck.then_some(now.end - now.next))
+    let committed = log.committed(group, places, LOOK_TIMEOUT)?;
+    let ends = log.offsets(places, Edge::StableEnd, LOOK_TIMEOUT)?;
+    let next = |committed: &Option<Committed>| committed.as_ref().map_or(0, |committed| committed.next.0);
+    let now: Vec<Stand> = committed
+        .iter()
+        .zip(ends)
+        .map(|(committed, end)| Stand {
+            next: next(committed),
+            end: end.0,
+        })
+        .collect();
+    let before = stands.insert(Arc::clone(group), now.clone()).unwrap_or_default();
+    let stuck = now
+        .iter()
+        .zip(before)
+        .filter(|(now, before)| now.stands_still_since(*before));
+    let lag: i64 = stuck.map(|(now, _)| now.end - now.next).sum();
+    Ok((lag > 0).then_some(lag))
 }
 
 #[cfg(test)]
@@ -112,7 +124,7 @@ mod tests {
             replication: None,
             config: vec![],
         };
-        log.create_topics(&[topic], LOG_TIMEOUT).unwrap();
+        log.create_topics(&[topic], LOOK_TIMEOUT).unwrap();
         let places = [TopicPartition::new("in", 0)];
         let group: Arc<str> = "g".into();
         let mut stands = HashMap::new();
@@ -120,7 +132,7 @@ mod tests {
         let append = || {
             let mut batch = Batch::new("in".into(), 0);
             batch.push(None, Some(b"x"), 1);
-            log.append("in", &batch, &[0], LOG_TIMEOUT).unwrap();
+            log.append("in", &batch, &[0], LOOK_TIMEOUT).unwrap();
         };
         let commit = |next| {
             let position = Position {
@@ -128,7 +140,7 @@ mod tests {
                 next: NextOffset(next),
                 note: String::new(),
             };
-            log.set_committed("g", &[position], LOG_TIMEOUT).unwrap();
+            log.set_committed("g", &[position], LOOK_TIMEOUT).unwrap();
         };
         commit(0);
         append();

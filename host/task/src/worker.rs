@@ -33,6 +33,8 @@ use crate::start;
 /// A transaction that is open for longer is aborted by the broker. Not librdkafka's minute: what
 /// a dead process left open holds back readers for as long.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long records that wait in queues are worked off before the group is polled again.
+const QUEUE_SLICE: Duration = Duration::from_millis(500);
 /// How long the loop waits for records when it has nothing else to do.
 const POLL_MAX: Duration = Duration::from_millis(50);
 /// More changed state than this forces a commit.
@@ -72,6 +74,10 @@ pub(crate) struct Worker {
     pub(crate) commit_now: bool,
     /// How often all tasks went back to their committed positions.
     pub(crate) rewinds: u64,
+    /// Transactions in a row that came to nothing.
+    pub(crate) aborts_in_a_row: u32,
+    /// The only record in the open transaction, because the log has refused an output.
+    pub(crate) solo: Option<(TopicPartition, i64)>,
     /// How many restores the observer was told of.
     pub(crate) restoring: usize,
     /// Whether there has been an assignment.
@@ -92,6 +98,7 @@ pub(crate) fn run(shared: &Arc<Shared>, number: usize) -> Result<(), RunError> {
                 return Ok(());
             }
             Ok(Ended::Fenced(what)) => {
+                worker.forget_all();
                 worker.session.close(false, Duration::from_secs(1));
                 fences.retain(|at| at.elapsed() < FENCE_WINDOW);
                 fences.push(Instant::now());
@@ -167,9 +174,22 @@ impl Worker {
             open_since: None,
             commit_now: false,
             rewinds: 0,
+            aborts_in_a_row: 0,
+            solo: None,
             restoring: 0,
             is_settled: false,
         })
+    }
+
+    /// Another session takes over: what was said of these partitions does not hold any more.
+    fn forget_all(&mut self) {
+        for at in self.tasks.keys() {
+            self.shared.observer.cleared(at);
+        }
+        for ingest in &self.ingests {
+            self.shared.sources.lock().remove(&ingest.topic());
+        }
+        self.shared.observer.restoring(self.restoring, 0);
     }
 
     fn serve(&mut self) -> Result<Ended, RunError> {
@@ -309,38 +329,82 @@ impl Worker {
         }
         let first = batch.offsets.first().copied().unwrap_or(0);
         if owned.task.solo_until.is_some_and(|until| first <= until) {
-            let whole = batch.clone();
-            owned.task.isolate(&whole);
-            return Ok(());
+            owned.task.queue_singles(batch);
+            return self.hold(&at);
         }
         if !owned.task.queue.is_empty() {
             owned.task.queue.push_back(batch.clone());
-            return Ok(());
+            return self.hold(&at);
         }
         self.step(&at, batch)
     }
 
-    fn work_off_queues(&mut self) -> Result<(), Stop> {
-        let waiting: Vec<TopicPartition> = self
-            .tasks
-            .iter()
-            .filter(|(_, owned)| !owned.task.queue.is_empty())
-            .map(|(at, _)| at.clone())
-            .collect();
-        for at in waiting {
-            // A few at a time, so that commits, events and other partitions are not held back.
-            for _ in 0..64 {
-                let Some(owned) = self.tasks.get_mut(&at) else { break };
-                let solo = owned.task.solo_until.is_some();
-                let Some(mut batch) = owned.task.queue.pop_front() else {
-                    break;
-                };
-                self.step(&at, &mut batch)?;
-                if solo || self.commit_is_due() {
-                    self.commit()?;
+    /// A partition with a queue is not read on until the queue is worked off: memory stays bounded.
+    fn hold(&mut self, at: &TopicPartition) -> Result<(), Stop> {
+        if let Some(owned) = self.tasks.get_mut(at)
+            && !std::mem::replace(&mut owned.task.is_held, true)
+        {
+            self.session
+                .pause(std::slice::from_ref(at))
+                .map_err(|e| Stop::from_log("pausing", e))?;
+        }
+        Ok(())
+    }
+
+    /// Partitions whose queue is worked off, or was dropped by a rewind, are read on.
+    fn release(&mut self) -> Result<(), Stop> {
+        let mut free = Vec::new();
+        for (at, owned) in &mut self.tasks {
+            if owned.task.is_held && owned.task.queue.is_empty() {
+                owned.task.is_held = false;
+                // One that restores or has failed is paused for that.
+                if matches!(owned.task.phase, Phase::Running) {
+                    free.push(at.clone());
                 }
             }
         }
+        self.session.resume(&free).map_err(|e| Stop::from_log("resuming", e))
+    }
+
+    /// In turns, and for a while only: events, the group and other partitions are not held back.
+    fn work_off_queues(&mut self) -> Result<(), Stop> {
+        let until = Instant::now() + QUEUE_SLICE;
+        loop {
+            let waiting: Vec<TopicPartition> = self
+                .tasks
+                .iter()
+                .filter(|(_, owned)| !owned.task.queue.is_empty())
+                .map(|(at, _)| at.clone())
+                .collect();
+            if waiting.is_empty() || Instant::now() >= until {
+                return self.release();
+            }
+            for at in waiting {
+                self.step_queued(&at)?;
+            }
+        }
+    }
+
+    fn step_queued(&mut self, at: &TopicPartition) -> Result<(), Stop> {
+        let Some(owned) = self.tasks.get_mut(at) else {
+            return Ok(());
+        };
+        let is_solo = owned.task.solo_until.is_some();
+        // What the others of its transaction did must not be refused with it.
+        if is_solo && !self.commit_unless_rolled_back()? {
+            return Ok(());
+        }
+        let Some(mut batch) = self.tasks.get_mut(at).and_then(|owned| owned.task.queue.pop_front()) else {
+            return Ok(());
+        };
+        if is_solo {
+            self.solo = batch.offsets.first().map(|offset| (at.clone(), *offset));
+        }
+        self.step(at, &mut batch)?;
+        if is_solo || self.commit_is_due() {
+            self.commit()?;
+        }
+        self.solo = None;
         Ok(())
     }
 
@@ -373,10 +437,10 @@ impl Worker {
                 self.write(at, batch, written)?;
                 self.stop_at(at, offset, &verdict)
             }
-            StepEnd::Trouble { why } => {
+            StepEnd::Trouble { why, is_damaged } => {
                 tracing::error!(%at, "the state cannot be used ({why}); the task starts over from its changelog");
                 self.roll_back()?;
-                self.retry_later(at, true)
+                self.retry_later(at, is_damaged)
             }
         }
     }
@@ -409,6 +473,7 @@ impl Worker {
         message: String,
         remedy: &str,
     ) -> Result<(), Stop> {
+        self.restorer.forget(at);
         if let Some(owned) = self.tasks.get_mut(at) {
             owned.task.phase = Phase::Failed;
             owned.task.queue.clear();

@@ -2,9 +2,15 @@
 
 mod harness;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use harness::*;
+use record::log::{SessionConfig, Writes};
 use record::origin;
+use record::store::{StateBackend, StoreError, TaskState};
 use record::topology::{Delivery, OnError};
+use record::transform::StoreSpec;
 use record::{RecordOffset, TopicPartition};
 
 #[test]
@@ -133,6 +139,27 @@ fn a_sink_gets_every_record_and_rejected_ones_go_by_policy() {
 }
 
 #[test]
+fn a_record_that_a_sink_rejects_stops_its_partition_until_it_is_skipped() {
+    let log = log_with_lines(&["a reject", "b reject", "reject a"]);
+    let mut job = Job::new(
+        log,
+        with_sink(word_count(OnError::Fail, Delivery::ExactlyOnce), OnError::Fail),
+    );
+    let summary = job.until_end().unwrap();
+    assert_eq!(summary.failures.len(), 1, "{:?}", summary.failures);
+    let at = summary.failures[0].at.clone();
+    let totals = &read_all(&*job.log, TOTALS)[at.partition as usize];
+    let rejected =
+        (0..totals.len()).find(|i| totals.values.get(*i) == Some(b"2") && totals.keys.get(*i) == Some(b"reject"));
+    job.skip = vec![(at, RecordOffset(totals.offsets[rejected.unwrap()]))];
+    assert_eq!(job.until_end().unwrap().failures, []);
+    let mut seen = job.parts.collected.lock().clone();
+    seen.sort();
+    assert_eq!(seen, ["a=1", "a=2", "b=1", "reject=1", "reject=3"]);
+    assert_eq!(read_all(&*job.log, LETTERS)[0].len(), 1);
+}
+
+#[test]
 fn a_changelog_that_was_emptied_stops_the_task_instead_of_counting_anew() {
     let log = log_with_lines(&["a b", "a"]);
     let job = Job::new(log, word_count(OnError::Fail, Delivery::ExactlyOnce));
@@ -151,18 +178,54 @@ fn a_changelog_that_was_emptied_stops_the_task_instead_of_counting_anew() {
 
 #[test]
 fn another_plan_of_the_same_name_is_refused_while_it_runs() {
-    use record::log::{SessionConfig, Writes};
-    let log = log_with_lines(&["a"]);
-    let _other = log
-        .session(SessionConfig {
-            group: "wc".into(),
-            instance_id: None,
-            client_id: "wasmill-fedcba9876543210-22222222".into(),
-            topics: vec![LINES.into()],
-            writes: Writes::AtLeastOnce,
-        })
-        .unwrap();
-    let job = Job::new(log, word_count(OnError::Fail, Delivery::ExactlyOnce));
-    let error = job.until_end().unwrap_err();
-    assert_eq!(error.code().0, "E0702", "{error}");
+    // In the group of the tasks, or of a sink.
+    for group in ["wc", "wc-collect"] {
+        let log = log_with_lines(&["a"]);
+        let _other = log
+            .session(SessionConfig {
+                group: group.into(),
+                instance_id: None,
+                client_id: "wasmill-fedcba9876543210-22222222".into(),
+                topics: vec![LINES.into()],
+                writes: Writes::AtLeastOnce,
+            })
+            .unwrap();
+        let topology = with_sink(word_count(OnError::Fail, Delivery::ExactlyOnce), OnError::Fail);
+        let error = Job::new(log, topology).until_end().unwrap_err();
+        assert_eq!(error.code().0, "E0702", "{error}");
+    }
+}
+
+/// State on a disk that is full when it is opened.
+struct Full {
+    inner: state::MemoryBackend,
+    refusals: AtomicUsize,
+}
+
+impl StateBackend for Full {
+    fn open(&self, transform: &str, partition: u32, stores: &[StoreSpec]) -> Result<Box<dyn TaskState>, StoreError> {
+        if self
+            .refusals
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
+            .is_ok()
+        {
+            return Err(StoreError::Io {
+                place: "state".into(),
+                source: std::io::Error::from(std::io::ErrorKind::StorageFull),
+            });
+        }
+        self.inner.open(transform, partition, stores)
+    }
+}
+
+#[test]
+fn a_full_disk_is_waited_for() {
+    let lines = ["a b a", "b c", "a c", "c c d"];
+    let mut job = Job::new(log_with_lines(&lines), word_count(OnError::Fail, Delivery::ExactlyOnce));
+    job.state = Arc::new(Full {
+        inner: state::MemoryBackend::default(),
+        refusals: AtomicUsize::new(5),
+    });
+    assert_eq!(job.until_end().unwrap().failures, []);
+    assert_eq!(series(&*job.log, TOTALS), recount(&lines));
 }

@@ -12,7 +12,7 @@ use harness::faulty::{Fault, Faulty};
 use harness::*;
 use record::log::{Edge, Log, NewTopic, SessionConfig, Writes};
 use record::topology::{Delivery, OnError, Start};
-use record::{Batch, NextOffset, TopicPartition, origin};
+use record::{Batch, NextOffset, RecordOffset, TopicPartition, origin};
 use wasmill_task::Shutdown;
 
 fn texts(lines: &[String]) -> Vec<&str> {
@@ -188,6 +188,87 @@ fn the_dead_letters_of_a_source_commit_with_its_position() {
         "{} letters",
         letters.len()
     );
+}
+
+#[test]
+fn an_output_that_is_refused_behind_many_records_is_found_and_nothing_is_lost() {
+    let mut lines = many_lines();
+    let long = "x".repeat(400);
+    lines[1_702] = format!("w1 {long} w2");
+    lines[2_990] = format!("w1 {long} w2");
+    let kept: Vec<&str> = lines
+        .iter()
+        .map(String::as_str)
+        .filter(|line| line.len() < 100)
+        .collect();
+    let lines = texts(&lines);
+    for late in [false, true] {
+        let log = log_with_lines(&lines);
+        let topic = NewTopic {
+            name: "wc-count-repartition".into(),
+            partitions: 4,
+            replication: None,
+            config: vec![("max.message.bytes".into(), "300".into())],
+        };
+        log.create_topics(&[topic], T).unwrap();
+        let log: Arc<dyn Log> = if late { Faulty::refusing_late(log) } else { log };
+        let job = Job::new(log, word_count(OnError::DeadLetter, Delivery::ExactlyOnce));
+        let summary = job.until_end().unwrap();
+        assert_eq!(summary.failures, []);
+        assert_eq!(series(&*job.log, TOTALS), recount(&kept), "refused late: {late}");
+        let letters = &read_all(&*job.log, LETTERS)[0];
+        let codes: Vec<_> = (0..letters.len())
+            .map(|i| letters.headers.last(i, origin::HEADER_ERROR_CODE).flatten())
+            .collect();
+        assert_eq!(codes, [Some(b"output-too-large".as_slice()); 2]);
+    }
+}
+
+/// The source goes on only when the state of the task that its position is committed with is there.
+#[test]
+fn a_source_waits_for_the_state_that_is_restored_beside_it() {
+    let log: Arc<dyn Log> = Arc::new(embedded::EmbeddedLog::open(None).unwrap());
+    let run = |log: Arc<dyn Log>, numbers| {
+        let mut job = Job::new(log, numbers_counted_at_once());
+        job.topology.workers = 1;
+        job.topology.commit_interval = Duration::ZERO;
+        Arc::get_mut(&mut job.parts).unwrap().numbers = numbers;
+        let summary = job.until_end().unwrap();
+        assert_eq!(summary.failures, []);
+    };
+    run(Arc::clone(&log), 3_000);
+    // A new store each: all of the changelog is read again.
+    run(Faulty::restoring_slowly(Arc::clone(&log)), 4_000);
+    run(Faulty::restoring_slowly(Arc::clone(&log)), 5_000);
+    let counts = series(&*log, TOTALS);
+    assert_eq!(counts.len(), 5_000);
+    assert!(counts.values().all(|counts| counts == &["1"]));
+}
+
+#[test]
+fn what_stands_before_a_record_that_fails_is_committed_whatever_is_aborted() {
+    let mut lines = many_lines();
+    lines[2_000] = "poison".to_owned();
+    let lines = texts(&lines);
+    let log = Faulty::new(log_with_lines(&lines), 3, &[Fault::Aborted], 2, Some(10));
+    let mut job = Job::new(log, word_count(OnError::Fail, Delivery::ExactlyOnce));
+    job.topology.commit_interval = Duration::ZERO;
+    let shutdown = Shutdown::new();
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| job.run_until(&shutdown));
+        // Line 2,000 is record 500 of partition 0; all before it, and all of the other partitions.
+        let expected = [500, 750, 750, 750];
+        eventually("all other records are committed", || {
+            let committed = job.log.committed("wc", &inputs(4), T).unwrap();
+            committed.iter().flatten().map(|c| c.next.0).eq(expected)
+        });
+        shutdown.request(Instant::now() + T);
+        let summary = running.join().unwrap().unwrap();
+        assert_eq!(summary.failures.len(), 1, "{:?}", summary.failures);
+    });
+    job.skip = vec![(TopicPartition::new(LINES, 0), RecordOffset(500))];
+    assert_eq!(job.until_end().unwrap().failures, []);
+    assert_eq!(series(&*job.log, TOTALS), recount(&lines));
 }
 
 #[test]

@@ -9,7 +9,7 @@ pub(crate) mod state;
 
 use std::sync::Arc;
 
-use record::store::TaskState;
+use record::store::{StoreError, TaskState};
 use record::transform::Description;
 
 use crate::bindings::wasmill::plugin::types;
@@ -30,7 +30,7 @@ pub(crate) enum HostError {
     TimedOut(String),
     /// State could not be used: not the plugin's fault.
     #[error("{0}")]
-    Store(String),
+    Store(StoreError),
 }
 
 pub(crate) fn misuse(message: impl Into<String>) -> wasmtime::Error {

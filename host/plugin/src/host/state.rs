@@ -26,7 +26,7 @@ pub(crate) struct Traffic {
 fn failed(error: StoreError) -> wasmtime::Error {
     wasmtime::Error::new(match error {
         StoreError::Misuse(message) => HostError::Misuse(message),
-        other => HostError::Store(other.to_string()),
+        other => HostError::Store(other),
     })
 }
 

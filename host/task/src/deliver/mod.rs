@@ -201,8 +201,11 @@ impl Deliverer {
         let committed = loop {
             match self.session.committed(partitions, LOG_TIMEOUT) {
                 Ok(committed) => break committed,
-                Err(LogError::Retriable { what }) if !self.shared.shutdown.is_requested() => {
+                Err(LogError::Retriable { what }) => {
                     tracing::warn!("reading committed positions: {what}");
+                    if self.shared.shutdown.is_requested() {
+                        return Ok(());
+                    }
                 }
                 Err(error) => return Err(RunError::log("reading committed positions")(error)),
             }
@@ -214,7 +217,9 @@ impl Deliverer {
                 topic_id: self.shared.info(self.plan.topic).id.clone(),
                 committed: committed.as_ref().map(|c| c.next),
             };
-            let stored = self.open(&sink_partition)?;
+            let Some(stored) = self.open(&sink_partition)? else {
+                return Ok(());
+            };
             let next = match (stored, &committed) {
                 // The database's position is in one transaction with its rows: it is the truth.
                 (Some(stored), _) => stored,
@@ -246,8 +251,9 @@ impl Deliverer {
             .map_err(RunError::log("reading the start of a partition"))
     }
 
-    /// Opens a partition at the sink, again and again while the service is away.
-    fn open(&mut self, partition: &SinkPartition) -> Result<Option<NextOffset>, RunError> {
+    /// Opens a partition at the sink, again and again while the service is away. `None`: the run is to
+    /// end before that.
+    fn open(&mut self, partition: &SinkPartition) -> Result<Option<Option<NextOffset>>, RunError> {
         let mut backoff = BACKOFF_MIN;
         loop {
             let sink = &mut self.sink;
@@ -257,10 +263,13 @@ impl Deliverer {
                 &mut self.events,
                 &self.partitions,
                 sink.open(partition),
-            ) {
-                Ok(stored) => return Ok(stored),
-                Err(SinkError::Retriable { what }) if !self.shared.shutdown.is_requested() => {
+            )? {
+                Ok(stored) => return Ok(Some(stored)),
+                Err(SinkError::Retriable { what }) => {
                     tracing::warn!(sink = %self.plan.connector.name, "{what}");
+                    if self.shared.shutdown.is_requested() {
+                        return Ok(None);
+                    }
                     self.wait(&mut backoff)?;
                 }
                 Err(error) => return Err(RunError::Sink(error)),

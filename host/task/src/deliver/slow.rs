@@ -45,20 +45,19 @@ fn resume(session: &mut dyn Session, partitions: &HashMap<TopicPartition, Delive
     session.resume(&places).map_err(RunError::log("resuming"))
 }
 
-/// Runs a sink's future; when it takes long, the partitions are paused and the group is polled.
+/// Runs a sink's future; when it takes long, the partitions are paused and the group is polled. The outer
+/// error is the log's.
 pub(super) fn drive<T>(
     runtime: &tokio::runtime::Runtime,
     session: &mut dyn Session,
     events: &mut Vec<LogEvent>,
     partitions: &HashMap<TopicPartition, Delivery>,
     mut future: futures_util::future::BoxFuture<'_, Result<T, SinkError>>,
-) -> Result<T, SinkError> {
+) -> Result<Result<T, SinkError>, RunError> {
     if let Ok(done) = runtime.block_on(async { tokio::time::timeout(SLOW_WRITE, &mut future).await }) {
-        return done;
+        return Ok(done);
     }
-    let log_failed = |error: LogError| SinkError::Fatal {
-        what: format!("while a sink was slow: {error}"),
-    };
+    let log_failed = |error: LogError| RunError::log("reading for a sink that is slow")(error);
     let paused: Vec<TopicPartition> = partitions.keys().cloned().collect();
     session.pause(&paused).map_err(log_failed)?;
     let mut polled = Polled::default();
@@ -73,8 +72,6 @@ pub(super) fn drive<T>(
         events.append(&mut polled.events);
     };
     drop(future);
-    resume(session, partitions).map_err(|error| SinkError::Fatal {
-        what: error.to_string(),
-    })?;
-    done
+    resume(session, partitions)?;
+    Ok(done)
 }

@@ -13,6 +13,7 @@ use record::{Batch, NextOffset, TopicPartition};
 
 use super::slow::drive;
 use super::{BACKOFF_MIN, Deliverer};
+use crate::assignment::requested;
 use crate::error::RunError;
 use crate::plan::LOG_TIMEOUT;
 
@@ -74,7 +75,7 @@ impl Deliverer {
         };
         let mut batch = std::mem::replace(&mut delivery.batch, Batch::new(Arc::clone(&at.topic), at.partition));
         delivery.since = None;
-        let mut skip: Vec<u32> = Vec::new();
+        let mut skip = self.skip_by_request(at, &batch)?;
         let mut backoff = BACKOFF_MIN;
         let mut stop: Option<Failure> = None;
         loop {
@@ -89,7 +90,7 @@ impl Deliverer {
                 &mut self.events,
                 &self.partitions,
                 sink.write(&batch, &skip, next),
-            );
+            )?;
             match outcome {
                 Ok(()) => {
                     self.shared.observer.delivered(batch.len() - skip.len());
@@ -113,7 +114,15 @@ impl Deliverer {
                         skip.extend(failures.iter().map(|failure| failure.index));
                     }
                 },
-                Err(SinkError::Rejected(_)) => {}
+                Err(SinkError::Rejected(_)) => {
+                    let what = "the sink refuses a batch and names no record of it";
+                    return self.fail(
+                        at,
+                        Code("E0602"),
+                        what.to_owned(),
+                        "please report this: it is a bug of the sink",
+                    );
+                }
                 Err(SinkError::Retriable { what }) => {
                     if self.shared.shutdown.is_requested() {
                         return Ok(());
@@ -125,7 +134,10 @@ impl Deliverer {
                     };
                     let sink_partition = delivery.sink_partition.clone();
                     // The commit's fate may be unknown: what the database holds now tells.
-                    if let Some(stored) = self.open(&sink_partition)?
+                    let Some(stored) = self.open(&sink_partition)? else {
+                        return Ok(());
+                    };
+                    if let Some(stored) = stored
                         && stored.0 > batch.offsets[0]
                     {
                         let fresh = batch.filtered(|i| batch.offsets[i] >= stored.0);
@@ -157,6 +169,24 @@ impl Deliverer {
             skip.sort_unstable();
             skip.dedup();
         }
+    }
+
+    /// Records that `--skip` names go to the dead letters whatever the sink would say.
+    fn skip_by_request(&mut self, at: &TopicPartition, batch: &Batch) -> Result<Vec<u32>, RunError> {
+        let is_named = |offset: i64| {
+            self.shared
+                .skip
+                .iter()
+                .any(|(place, named)| place == at && named.0 == offset)
+        };
+        let skip: Vec<u32> = (0..batch.len() as u32)
+            .filter(|i| is_named(batch.offsets[*i as usize]))
+            .collect();
+        if !skip.is_empty() {
+            let failures: Vec<Failure> = skip.iter().map(|index| requested(*index)).collect();
+            self.write_dead_letters(batch, &failures)?;
+        }
+        Ok(skip)
     }
 
     fn written(

@@ -48,6 +48,10 @@ struct Script {
     /// The most records of a batch.
     cut: Option<u64>,
     happened: BTreeMap<Fault, usize>,
+    /// Records are refused at the commit, as by a broker, and not when they are handed over.
+    late_refusals: bool,
+    /// Readers outside groups find so many records at a time, and take a millisecond for it.
+    slow_readers: Option<usize>,
 }
 
 /// The log.
@@ -81,8 +85,24 @@ impl Faulty {
                 at_most,
                 cut,
                 happened: BTreeMap::new(),
+                late_refusals: false,
+                slow_readers: None,
             })),
         })
+    }
+
+    /// Nothing goes wrong but that records which are too large are refused when they are committed.
+    pub fn refusing_late(inner: Arc<dyn Log>) -> Arc<Self> {
+        let log = Self::new(inner, 1, &[], 1, None);
+        log.script.lock().late_refusals = true;
+        log
+    }
+
+    /// Nothing goes wrong, but restoring takes its time.
+    pub fn restoring_slowly(inner: Arc<dyn Log>) -> Arc<Self> {
+        let log = Self::new(inner, 1, &[], 1, Some(20));
+        log.script.lock().slow_readers = Some(5);
+        log
     }
 
     /// How often each fault happened.
@@ -94,6 +114,23 @@ impl Faulty {
 struct FaultySession {
     inner: Box<dyn Session>,
     script: Arc<Mutex<Script>>,
+    refused: Option<LogError>,
+}
+
+struct SlowReader {
+    inner: Box<dyn Reader>,
+    records: usize,
+}
+
+impl Reader for SlowReader {
+    fn assign(&mut self, from: &[(TopicPartition, NextOffset)]) -> Result<(), LogError> {
+        self.inner.assign(from)
+    }
+    fn poll(&mut self, timeout: Duration, mut limit: PollLimit, polled: &mut Polled) -> Result<(), LogError> {
+        std::thread::sleep(Duration::from_millis(1));
+        limit.records = self.records;
+        self.inner.poll(timeout, limit, polled)
+    }
 }
 
 /// Calls until it is done.
@@ -134,7 +171,13 @@ impl Session for FaultySession {
         self.inner.committed(places, timeout)
     }
     fn produce(&mut self, topic: &str, batch: &Batch, partitions: &[u32]) -> Result<(), LogError> {
-        self.inner.produce(topic, batch, partitions)
+        match self.inner.produce(topic, batch, partitions) {
+            Err(error) if error.is_of_a_record() && self.script.lock().late_refusals => {
+                self.refused = Some(error);
+                Ok(())
+            }
+            done => done,
+        }
     }
     fn partitions(&mut self, topic: &str) -> Result<u32, LogError> {
         self.inner.partitions(topic)
@@ -146,6 +189,10 @@ impl Session for FaultySession {
         self.inner.flush(deadline)
     }
     fn commit(&mut self, positions: &[Position], slice: Duration) -> Result<(), CommitError> {
+        if let Some(error) = self.refused.take() {
+            finish(|| self.inner.abort(slice))?;
+            return Err(CommitError::Refused(error));
+        }
         let fault = {
             let mut script = self.script.lock();
             script.commits += 1;
@@ -178,6 +225,7 @@ impl Session for FaultySession {
         }
     }
     fn abort(&mut self, slice: Duration) -> Result<(), CommitError> {
+        self.refused = None;
         self.inner.abort(slice)
     }
     fn renew(&mut self, timeout: Duration) -> Result<(), LogError> {
@@ -225,10 +273,15 @@ impl Log for Faulty {
         Ok(Box::new(FaultySession {
             inner: self.inner.session(config)?,
             script: Arc::clone(&self.script),
+            refused: None,
         }))
     }
     fn reader(&self, isolation: Isolation) -> Result<Box<dyn Reader>, LogError> {
-        self.inner.reader(isolation)
+        let inner = self.inner.reader(isolation)?;
+        Ok(match self.script.lock().slow_readers {
+            Some(records) => Box::new(SlowReader { inner, records }),
+            None => inner,
+        })
     }
     fn append(&self, topic: &str, batch: &Batch, partitions: &[u32], timeout: Duration) -> Result<(), LogError> {
         self.inner.append(topic, batch, partitions, timeout)

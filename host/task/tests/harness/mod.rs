@@ -347,6 +347,17 @@ pub fn numbers_count() -> Topology {
     topology
 }
 
+/// Numbers counted where their source writes them, without a repartition.
+pub fn numbers_counted_at_once() -> Topology {
+    let mut topology = numbers_count();
+    let mut count = topology.processes.pop().unwrap();
+    count.id = 0;
+    count.inputs[0].topic = TopicId(0);
+    topology.processes = vec![count];
+    topology.topics[2].partitions = PartitionCount::SameAs(TopicId(0));
+    topology
+}
+
 pub fn with_sink(mut topology: Topology, on_error: OnError) -> Topology {
     topology.deliveries.push(DeliverPlan {
         connector: record::topology::Connector {
