@@ -27,9 +27,9 @@ pub fn run(args: &ReportArgs) -> Result<()> {
             .push(run);
     }
     println!(
-        "| work | delivery | bare us/record | wasmill us/record | ratio | bare records/s | wasmill records/s | wasmill MiB | runs | same output |"
+        "| work | delivery | bare us/record | wasmill us/record | ratio | bare records/s | wasmill records/s | wasmill MiB | runs | spread | same output |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
     let mut different = false;
     for ((work, delivery), who) in &runs {
         let (Some(bare), Some(ours)) = (who.get("bare"), who.get("wasmill")) else {

@@ -18,7 +18,7 @@ use record::{NextOffset, TopicPartition};
 
 use crate::error::RunError;
 
-/// A store that was saved longer ago than half of Kafka's default `delete.retention.ms` (a day)
+/// A store that was saved longer ago than half of the changelog's `delete.retention.ms` (a day)
 /// may have missed a tombstone that compaction has removed since.
 const STORE_AGE_MS_MAX: i64 = 12 * 60 * 60 * 1000;
 const LOG_TIMEOUT: Duration = Duration::from_secs(30);

@@ -10,6 +10,8 @@ use crate::plan::LOG_TIMEOUT;
 
 /// Internal topics accept records as large as any input's.
 const MESSAGE_BYTES_MAX: &str = "67108864";
+/// A day, whatever the broker's default is: how old a local store may be rests on it (`restore.rs`).
+const DELETE_RETENTION_MS: &str = "86400000";
 
 /// Makes sure that all topics are there, with the partitions that the plan needs. Answers what
 /// the log says of each.
@@ -86,7 +88,11 @@ fn partitions(topology: &Topology, id: TopicId, found: &[Option<TopicInfo>]) -> 
 
 fn settings(role: TopicRole) -> Vec<(&'static str, &'static str)> {
     match role {
-        TopicRole::Changelog => vec![("cleanup.policy", "compact"), ("max.message.bytes", MESSAGE_BYTES_MAX)],
+        TopicRole::Changelog => vec![
+            ("cleanup.policy", "compact"),
+            ("delete.retention.ms", DELETE_RETENTION_MS),
+            ("max.message.bytes", MESSAGE_BYTES_MAX),
+        ],
         // Kept until consumed, then purged behind the committed position.
         TopicRole::Repartition | TopicRole::Sink => vec![
             ("cleanup.policy", "delete"),
