@@ -416,6 +416,43 @@ fn a_sink_that_is_away_holds_back_nothing_but_itself() {
 }
 
 #[test]
+fn a_sink_that_is_away_gives_partitions_to_another_process() {
+    let lines = many_lines();
+    let lines = texts(&lines);
+    let log = log_with_lines(&lines);
+    let job = |process_id: &'static str| {
+        let mut job = Job::new(
+            Arc::clone(&log),
+            with_sink(word_count(OnError::Fail, Delivery::ExactlyOnce), OnError::Fail),
+        );
+        job.process_id = process_id;
+        job
+    };
+    let (away, works) = (job("11111111"), job("22222222"));
+    away.parts.away.store(true, Ordering::Relaxed);
+    let [one, two] = [Shutdown::new(), Shutdown::new()];
+    let delivered = |job: &Job| job.parts.collected.lock().len();
+    std::thread::scope(|scope| {
+        let a = scope.spawn(|| away.run_until(&one));
+        eventually("all is counted", || {
+            log.topics(&[TOTALS], T).unwrap()[0].is_some() && series(&*log, TOTALS) == recount(&lines)
+        });
+        let b = scope.spawn(|| works.run_until(&two));
+        eventually("the other process delivers", || delivered(&works) > 0);
+        assert_eq!(delivered(&away), 0);
+        away.parts.away.store(false, Ordering::Relaxed);
+        eventually("all is delivered", || {
+            delivered(&away) + delivered(&works) >= lines.len() * 3
+        });
+        for (shutdown, running) in [(&one, a), (&two, b)] {
+            shutdown.request(Instant::now() + T);
+            assert_eq!(running.join().unwrap().unwrap().failures, []);
+        }
+    });
+    assert_eq!(delivered(&away) + delivered(&works), lines.len() * 3);
+}
+
+#[test]
 fn processes_that_come_and_go_hand_over_without_loss_or_repeat() {
     let lines = many_lines();
     let lines = texts(&lines);

@@ -230,8 +230,11 @@ fn spawn(
     thread::Builder::new()
         .name(format!("pipeline-{name}"))
         .spawn(move || {
+            let thread = format!("pipeline-{}", run.topology.pipeline);
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| task::run(run)))
+                .unwrap_or(Err(RunError::Thread { thread }));
             // Nobody receives when the process is about to exit.
-            let _ = ended.send((index, task::run(run)));
+            let _ = ended.send((index, result));
         })
         .map_err(|source| Failure::Stdio {
             doing: "start a thread",
@@ -266,16 +269,7 @@ fn wait(
                 }
             }
             Err(RecvTimeoutError::Timeout) => running.iter_mut().for_each(|one| one.progress.tick()),
-            // A thread that panicked has sent nothing.
-            Err(RecvTimeoutError::Disconnected) => {
-                let names = unfinished(running);
-                return Err(first.unwrap_or(Failure::Pipeline {
-                    pipeline: names,
-                    code: record::error::Code("E0706"),
-                    what: "its thread ended unexpectedly".to_owned(),
-                    next: "please report this with the log above".to_owned(),
-                }));
-            }
+            Err(RecvTimeoutError::Disconnected) => return first.map_or(Ok(()), Err),
         }
         if requested
             .deadline()

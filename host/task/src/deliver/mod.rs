@@ -54,6 +54,8 @@ struct Deliverer {
     runtime: tokio::runtime::Runtime,
     partitions: HashMap<TopicPartition, Delivery>,
     events: Vec<LogEvent>,
+    /// Partitions are being given up: what cannot be written now is left to their next owner.
+    is_giving_up: bool,
     absorb: bool,
     last_commit: Instant,
 }
@@ -101,6 +103,7 @@ pub(crate) fn run(shared: &Arc<Shared>, index: usize) -> Result<(), RunError> {
         runtime,
         partitions: HashMap::new(),
         events: Vec::new(),
+        is_giving_up: false,
         last_commit: Instant::now(),
     };
     let outcome = deliverer.serve();
@@ -162,7 +165,7 @@ impl Deliverer {
         match event {
             LogEvent::Assigned(partitions) => self.assigned(&partitions),
             LogEvent::Revoked(partitions) => {
-                self.write_due(true)?;
+                self.write_last(&partitions)?;
                 self.commit()?;
                 self.give_up(&partitions)
             }
@@ -217,7 +220,7 @@ impl Deliverer {
                 topic_id: self.shared.info(self.plan.topic).id.clone(),
                 committed: committed.as_ref().map(|c| c.next),
             };
-            let Some(stored) = self.open(&sink_partition)? else {
+            let Some(stored) = self.open(&sink_partition, false)? else {
                 return Ok(());
             };
             let next = match (stored, &committed) {
@@ -252,8 +255,12 @@ impl Deliverer {
     }
 
     /// Opens a partition at the sink, again and again while the service is away. `None`: the run is to
-    /// end before that.
-    fn open(&mut self, partition: &SinkPartition) -> Result<Option<Option<NextOffset>>, RunError> {
+    /// end before that, or, when that is asked for, the group wants something.
+    fn open(
+        &mut self,
+        partition: &SinkPartition,
+        until_rebalance: bool,
+    ) -> Result<Option<Option<NextOffset>>, RunError> {
         let mut backoff = BACKOFF_MIN;
         loop {
             let sink = &mut self.sink;
@@ -271,6 +278,9 @@ impl Deliverer {
                         return Ok(None);
                     }
                     self.wait(&mut backoff)?;
+                    if until_rebalance && self.is_rebalancing() {
+                        return Ok(None);
+                    }
                 }
                 Err(error) => return Err(RunError::Sink(error)),
             }

@@ -15,6 +15,13 @@ use crate::error::RunError;
 const SLOW_WRITE: Duration = Duration::from_secs(1);
 
 impl Deliverer {
+    /// Whether the group waits for this member to take or give up partitions.
+    pub(super) fn is_rebalancing(&self) -> bool {
+        self.events
+            .iter()
+            .any(|event| matches!(event, LogEvent::Assigned(_) | LogEvent::Revoked(_) | LogEvent::Lost(_)))
+    }
+
     /// Waits before the next try, polling so that the group does not expel this member.
     pub(super) fn wait(&mut self, backoff: &mut Duration) -> Result<(), RunError> {
         let until = Instant::now() + *backoff;
@@ -22,7 +29,7 @@ impl Deliverer {
         let paused: Vec<TopicPartition> = self.partitions.keys().cloned().collect();
         self.session.pause(&paused).map_err(RunError::log("pausing"))?;
         let mut polled = Polled::default();
-        while Instant::now() < until && !self.shared.shutdown.is_requested() {
+        while Instant::now() < until && !self.shared.shutdown.is_requested() && !self.is_rebalancing() {
             polled.clear();
             self.session
                 .poll(Duration::from_millis(50), PollLimit::default(), &mut polled)

@@ -67,6 +67,34 @@ impl Deliverer {
         Ok(())
     }
 
+    /// Writes what is gathered of partitions that leave, if that can be done now.
+    pub(super) fn write_last(&mut self, partitions: &[TopicPartition]) -> Result<(), RunError> {
+        self.is_giving_up = true;
+        for at in partitions {
+            if self
+                .partitions
+                .get(at)
+                .is_some_and(|delivery| !delivery.batch.is_empty())
+            {
+                self.write(at)?;
+            }
+        }
+        self.is_giving_up = false;
+        Ok(())
+    }
+
+    /// The group wants something while the sink's service is away: what is gathered is written later.
+    fn put_back(&mut self, at: &TopicPartition, batch: Batch) -> Result<(), RunError> {
+        let next = batch.next_offset();
+        if let (Some(delivery), Some(next)) = (self.partitions.get_mut(at), next) {
+            delivery.batch = batch;
+            delivery.since = Some(Instant::now());
+            let place = [(at.clone(), next)];
+            self.session.seek(&place).map_err(RunError::log("seeking"))?;
+        }
+        Ok(())
+    }
+
     /// Writes what is gathered of a partition, whatever it takes; returns early when the run is
     /// to end, with nothing lost: the group's position stays behind.
     fn write(&mut self, at: &TopicPartition) -> Result<(), RunError> {
@@ -124,18 +152,21 @@ impl Deliverer {
                     );
                 }
                 Err(SinkError::Retriable { what }) => {
-                    if self.shared.shutdown.is_requested() {
+                    tracing::warn!(sink = %self.plan.connector.name, "{what}");
+                    if self.shared.shutdown.is_requested() || self.is_giving_up {
                         return Ok(());
                     }
-                    tracing::warn!(sink = %self.plan.connector.name, "{what}");
                     self.wait(&mut backoff)?;
+                    if self.is_rebalancing() {
+                        return self.put_back(at, batch);
+                    }
                     let Some(delivery) = self.partitions.get(at) else {
                         return Ok(());
                     };
                     let sink_partition = delivery.sink_partition.clone();
                     // The commit's fate may be unknown: what the database holds now tells.
-                    let Some(stored) = self.open(&sink_partition)? else {
-                        return Ok(());
+                    let Some(stored) = self.open(&sink_partition, true)? else {
+                        return self.put_back(at, batch);
                     };
                     if let Some(stored) = stored
                         && stored.0 > batch.offsets[0]
