@@ -72,7 +72,7 @@ impl KafkaConfig {
         config
     }
 
-    fn has_consumer_protocol(&self) -> bool {
+    pub(crate) fn has_consumer_protocol(&self) -> bool {
         self.properties
             .iter()
             .any(|(key, value)| key == "group.protocol" && value.reveal().eq_ignore_ascii_case("consumer"))

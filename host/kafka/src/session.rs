@@ -18,6 +18,7 @@ use crate::producer::Producer;
 
 const INIT_TIMEOUT: Duration = Duration::from_secs(30);
 const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
+const OFFSETS_TIMEOUT: Duration = Duration::from_secs(5);
 /// A commit that takes longer is of unknown fate: an answer that was lost and a request that is
 /// still on its way look the same, and the old producer is not used again.
 const COMMIT_MAX: Duration = Duration::from_secs(15);
@@ -72,7 +73,9 @@ pub(crate) struct KafkaSession {
 impl KafkaSession {
     pub(crate) fn new(kafka: &KafkaConfig, config: SessionConfig) -> Result<Self, LogError> {
         let mut settings = kafka.consumer(&config.client_id, &config.group, Isolation::ReadCommitted);
-        if let Some(id) = &config.instance_id {
+        // Under KIP-848 a static member keeps its partitions even when it leaves, and a restart is
+        // refused until the session has timed out.
+        if let Some(id) = config.instance_id.as_ref().filter(|_| !kafka.has_consumer_protocol()) {
             settings.set("group.instance.id", id);
         }
         let producer = new_producer(kafka, &config, INIT_TIMEOUT)?;
@@ -164,10 +167,14 @@ impl KafkaSession {
                         self.consumer.client().group_metadata().ok_or_else(|| {
                             TransactionError::MustAbort("the group's metadata is not known".to_owned())
                         })?;
+                    // Not in slices: this call cannot be resumed (`rd_kafka_send_offsets_to_transaction`).
                     producer
                         .inner()
-                        .send_offsets_to_transaction(&list, &metadata, left)
-                        .map_err(|e| transaction_error(doing, &e))?;
+                        .send_offsets_to_transaction(&list, &metadata, OFFSETS_TIMEOUT)
+                        .map_err(|e| match transaction_error(doing, &e) {
+                            TransactionError::Unfinished => TransactionError::MustAbort(format!("{doing}: {e}")),
+                            other => other,
+                        })?;
                 }
                 self.stage = Stage::Committing;
             }
@@ -308,7 +315,8 @@ fn new_producer(kafka: &KafkaConfig, config: &SessionConfig, timeout: Duration) 
         settings
             .set("transactional.id", transactional_id)
             .set("transaction.timeout.ms", timeout.as_millis().to_string())
-            .set("message.timeout.ms", timeout.as_millis().to_string());
+            // Below the transaction's: it is we who give up first, with an abort that is acknowledged.
+            .set("message.timeout.ms", (*timeout * 4 / 5).as_millis().to_string());
     } else {
         // Well below the time after which a member that does not poll is expelled.
         settings.set("message.timeout.ms", "120000");
@@ -335,7 +343,10 @@ impl Session for KafkaSession {
             RebalanceProtocol::Eager => client.assign(&list),
             RebalanceProtocol::Cooperative | RebalanceProtocol::None => client.incremental_assign(&list),
         };
-        assigned.map_err(|e| log_error("taking partitions", &e))
+        assigned
+            // That a partition is paused outlives its assignment.
+            .and_then(|()| client.resume(&list))
+            .map_err(|e| log_error("taking partitions", &e))
     }
 
     fn unassign(&mut self, partitions: &[TopicPartition]) -> Result<(), LogError> {
