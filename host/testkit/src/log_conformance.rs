@@ -86,6 +86,7 @@ cases! {
         a_new_session_resumes_from_the_committed_positions,
         two_sessions_share_the_partitions_and_hand_over_without_loss_or_repeat,
         a_member_that_closes_gives_its_partitions_back,
+        a_partition_that_was_paused_is_read_when_it_comes_back,
         two_groups_do_not_meet,
         positions_can_be_set_only_without_members,
         a_deleted_group_is_forgotten,

@@ -128,6 +128,27 @@ pub(super) fn a_member_that_closes_gives_its_partitions_back(s: &Subject) {
     a.close();
 }
 
+pub(super) fn a_partition_that_was_paused_is_read_when_it_comes_back(s: &Subject) {
+    let topic = s.topic("t", 2);
+    let group = s.name("g");
+    let mut a = s.member(&group, &[&topic], &s.name("a"));
+    a.until_owns(2);
+    let places: Vec<_> = a.owned.keys().cloned().collect();
+    a.session.pause(&places).unwrap();
+    let mut b = s.member(&group, &[&topic], &s.name("b"));
+    step_both(s, "one each", &mut a, &mut b, |a, b| {
+        a.owned.len() == 1 && b.owned.len() == 1
+    });
+    let moved: Vec<_> = b.owned.keys().cloned().collect();
+    b.close();
+    a.until_owns(2);
+    for at in &moved {
+        s.append(&topic, at.partition, &["after"]);
+    }
+    a.until_read(1);
+    a.close();
+}
+
 pub(super) fn two_groups_do_not_meet(s: &Subject) {
     let topic = s.topic("t", 1);
     s.append(&topic, 0, &["1", "2"]);
