@@ -158,8 +158,9 @@ fn a_restore_waits_for_what_is_open_in_the_changelog() {
     let wait = Duration::from_secs(20);
     other.init_transactions(wait).unwrap();
     other.begin_transaction().unwrap();
+    let changelog = format!("{name}-count-changelog");
     for partition in 0..3 {
-        let record = BaseRecord::<[u8], [u8]>::to(&format!("{name}-count-changelog"))
+        let record = BaseRecord::<[u8], [u8]>::to(&changelog)
             .partition(partition)
             .key(b"no state")
             .payload(b"at all");
