@@ -1,0 +1,132 @@
+//! The commands that the READMEs show, in a copy of the pipelines: verbatim on the embedded log, and
+//! against real services with their addresses.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail the test"
+)]
+
+mod common;
+mod services;
+
+use std::path::Path;
+
+use services::{brokers, mongodb_url, mysql_url, plugin, root, unique};
+
+/// The pipelines and the plugins, as in the repository.
+fn copy() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let plugins = dir.path().join("plugins/dist");
+    std::fs::create_dir_all(&plugins).unwrap();
+    for name in ["word_split", "word_count", "temperature", "label"] {
+        std::fs::copy(plugin(name), plugins.join(format!("{name}.wasm"))).unwrap();
+    }
+    for entry in std::fs::read_dir(root().join("pipelines")).unwrap() {
+        let from = entry.unwrap().path();
+        let to = dir.path().join("pipelines").join(from.file_name().unwrap());
+        std::fs::create_dir_all(&to).unwrap();
+        for file in std::fs::read_dir(&from).unwrap() {
+            let file = file.unwrap().path();
+            // Databases are what somebody's own run has left.
+            if file.extension().is_some_and(|extension| extension != "db") {
+                std::fs::copy(&file, to.join(file.file_name().unwrap())).unwrap();
+            }
+        }
+    }
+    dir
+}
+
+/// The commands on the embedded log that a README shows.
+fn embedded_commands(readme: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join(readme)).unwrap();
+    let commands: Vec<String> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("    wasmill "))
+        .filter(|line| line.contains("--embedded"))
+        .map(str::to_owned)
+        .collect();
+    assert!(!commands.is_empty(), "{readme}");
+    commands
+}
+
+fn run(dir: &Path, arguments: &[&str], variables: &[(&str, String)]) -> String {
+    let mut command = common::command(dir, arguments);
+    command.envs(variables.iter().map(|(name, value)| (*name, value.as_str())));
+    let output = command.output().unwrap();
+    let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}\n{}\n{}",
+        output.status,
+        shown(&output.stdout),
+        shown(&output.stderr)
+    );
+    shown(&output.stdout)
+}
+
+#[test]
+fn the_commands_on_the_embedded_log() {
+    for readme in [
+        "README.md",
+        "pipelines/word-count/README.md",
+        "pipelines/temperature/README.md",
+        "pipelines/numbers/README.md",
+    ] {
+        let dir = copy();
+        for command in embedded_commands(readme) {
+            let mut arguments: Vec<&str> = command.split_whitespace().collect();
+            if !command.contains("--until-end") {
+                // As its README says, for a run that ends.
+                arguments.extend("--until-end --set sources.a.count=5 --set sources.b.count=3".split(' '));
+            }
+            let printed = run(dir.path(), &arguments, &[]);
+            if command.contains("numbers") {
+                assert!(printed.contains("A: 4\n") && printed.contains("B: 5\n"), "{printed}");
+            }
+            if command.contains("consume") {
+                assert!(printed.contains(r#""count":"#), "{printed}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_pipeline_is_drawn() {
+    let dir = copy();
+    for name in ["word-count", "temperature", "numbers"] {
+        let file = format!("pipelines/{name}/pipeline.toml");
+        let variables = [("MYSQL_URL", mysql_url()), ("MONGODB_URL", mongodb_url())];
+        for format in ["text", "mermaid", "dot", "json"] {
+            let drawn = run(dir.path(), &["graph", &file, "--format", format], &variables);
+            assert!(!drawn.is_empty());
+        }
+    }
+}
+
+#[test]
+fn word_count_on_kafka_and_mysql() {
+    let dir = copy();
+    let name = unique("readme");
+    let table = name.replace('-', "_");
+    let arguments = format!(
+        "run pipelines/word-count/pipeline.toml --until-end --set name={name} --set kafka.brokers={} \
+         --set sinks.counts.topic={name}-counts --set sinks.totals.table={table}",
+        brokers()
+    );
+    let arguments: Vec<&str> = arguments.split_whitespace().collect();
+    run(dir.path(), &arguments, &[("MYSQL_URL", mysql_url())]);
+    let words = std::fs::read_to_string(root().join("pipelines/word-count/lines.txt")).unwrap();
+    let words = words
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .count();
+    let total: (f64,) = services::runtime().block_on(async {
+        use sqlx::Connection as _;
+        let mut connection = sqlx::MySqlConnection::connect(&mysql_url()).await.unwrap();
+        let sum = sqlx::AssertSqlSafe(format!("select cast(sum(`count`) as double) from `{table}`"));
+        sqlx::query_as(sum).fetch_one(&mut connection).await.unwrap()
+    });
+    assert_eq!(total.0, words as f64);
+}
