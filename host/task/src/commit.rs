@@ -221,24 +221,14 @@ impl Worker {
         self.open_since = None;
         self.commit_now = false;
         self.shared.observer.aborted();
-        let mut again = Vec::new();
-        for (at, owned) in &mut self.tasks {
-            // What stands before the record at which it stopped is not committed: it is done again,
-            // and then the task stops there again.
-            if matches!(owned.task.phase, Phase::Failed) && owned.task.next != owned.task.committed_next {
-                owned.task.phase = Phase::Running;
-                again.push(at.clone());
-            }
+        self.redo_prefixes()?;
+        for owned in self.tasks.values_mut() {
             owned.task.roll_back();
-        }
-        for at in &again {
-            self.shared.observer.cleared(at);
         }
         for ingest in &mut self.ingests {
             ingest.roll_back();
         }
         self.recycle()?;
-        self.session.resume(&again).map_err(|e| Stop::from_log("resuming", e))?;
         let to: Vec<_> = self
             .tasks
             .values()
@@ -252,6 +242,20 @@ impl Worker {
         self.session.seek(&to).map_err(|e| Stop::from_log("seeking", e))
     }
 
+    /// What stands before the record at which a task stopped is not committed: it is done again, and
+    /// then the task stops there again.
+    fn redo_prefixes(&mut self) -> Result<(), Stop> {
+        let mut again = Vec::new();
+        for (at, owned) in &mut self.tasks {
+            if matches!(owned.task.phase, Phase::Failed) && owned.task.next != owned.task.committed_next {
+                owned.task.phase = Phase::Running;
+                self.shared.observer.cleared(at);
+                again.push(at.clone());
+            }
+        }
+        self.session.resume(&again).map_err(|e| Stop::from_log("resuming", e))
+    }
+
     /// It is not known whether the last transaction happened: a new producer, the positions as the
     /// log has them now, and the state restored from the changelog before anything goes on.
     fn recover(&mut self) -> Result<(), Stop> {
@@ -260,6 +264,7 @@ impl Worker {
         self.open_since = None;
         self.commit_now = false;
         self.retry("replacing the producer", |worker| worker.session.renew(RENEW_TIMEOUT))?;
+        self.redo_prefixes()?;
         let places: Vec<TopicPartition> = self.tasks.keys().cloned().collect();
         let committed = self.retry("reading committed positions", |worker| {
             worker.session.committed(&places, GROUP_TIMEOUT)

@@ -250,7 +250,8 @@ fn what_stands_before_a_record_that_fails_is_committed_whatever_is_aborted() {
     let mut lines = many_lines();
     lines[2_000] = "poison".to_owned();
     let lines = texts(&lines);
-    let log = Faulty::new(log_with_lines(&lines), 3, &[Fault::Aborted], 2, Some(10));
+    let faults = [Fault::Aborted, Fault::LostRequest, Fault::LostAnswer];
+    let log = Faulty::new(log_with_lines(&lines), 3, &faults, 2, Some(10));
     let mut job = Job::new(log, word_count(OnError::Fail, Delivery::ExactlyOnce));
     job.topology.commit_interval = Duration::ZERO;
     let shutdown = Shutdown::new();
