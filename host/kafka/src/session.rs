@@ -198,6 +198,9 @@ impl KafkaSession {
                 // Refusals of records that were purged are part of the abort.
                 let failure = producer.take_failure();
                 self.stage = Stage::None;
+                if let Some(LogError::Fatal { what }) = failure {
+                    return Err(TransactionError::Ended(CommitError::Fatal { what }));
+                }
                 // A record that the broker refused leaves a gap in the sequence numbers, and the
                 // next transaction would fail on it: only a new producer is free of that.
                 if (self.is_spoiled || failure.is_some_and(|error| error.is_of_a_record()))
@@ -439,8 +442,13 @@ impl Session for KafkaSession {
             return Ok(());
         };
         // After a refusal nothing more is taken until the abort; the refusal is the cause to tell.
-        let cause = producer.take_failure().filter(LogError::is_of_a_record);
-        self.is_spoiled |= cause.is_some() || error.is_of_a_record();
+        let cause = producer
+            .take_failure()
+            .filter(|cause| !matches!(cause, LogError::Retriable { .. }));
+        self.is_spoiled |= [cause.as_ref(), Some(&error)]
+            .into_iter()
+            .flatten()
+            .any(LogError::is_of_a_record);
         Err(cause.unwrap_or(error))
     }
 
@@ -477,6 +485,12 @@ impl Session for KafkaSession {
 
     fn abort(&mut self, slice: Duration) -> Result<(), CommitError> {
         if !self.is_transactional() {
+            // What is on its way is written all the same; what it is told does not concern what follows.
+            let Some(producer) = &self.producer else { return Ok(()) };
+            if !producer.flush(slice) {
+                return Err(CommitError::Unfinished);
+            }
+            let _ = producer.take_failure();
             return Ok(());
         }
         match self.stage {

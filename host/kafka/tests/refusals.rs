@@ -67,8 +67,9 @@ fn finish(mut call: impl FnMut() -> Result<(), CommitError>) -> Result<(), Commi
 /// Commits a good record: the session can be used.
 fn goes_on(topic: &str, session: &mut dyn Session) {
     session.produce(topic, &one(topic, Some(b"k"), 10), &[0]).unwrap();
-    // Without positions there is nothing that a commit would have to wait for in the group.
-    finish(|| session.abort(Duration::from_secs(1))).unwrap();
+    finish(|| session.commit(&[], Duration::from_secs(1))).unwrap();
+    let at = record::TopicPartition::new(topic, 0);
+    assert!(session.acknowledged(&at).is_some());
 }
 
 #[test]

@@ -91,12 +91,13 @@ impl Worker {
                 task.phase = Phase::Restoring;
                 wait.push(at.clone());
                 if at.partition >= count {
+                    task.is_disputed = true;
                     without_changelog.push((at.clone(), count));
                 } else {
                     match self.open_states(sub, at) {
                         Ok(states) => task.states = states,
                         // No room on the disk, say: tried again until there is.
-                        Err(Stop::Error(RunError::Store(error))) => {
+                        Err(Stop::Error(RunError::Store(error @ StoreError::Io { .. }))) => {
                             tracing::error!(%at, "{error}");
                             self.retries.push(Retry::soon(at, false));
                         }
@@ -411,6 +412,7 @@ impl Worker {
             .filter_map(|slot| slot.0.as_ref())
             .find_map(|state| disagrees(task, state.position(), at_least_once));
         if let Some(message) = disagreement {
+            task.is_disputed = true;
             return self.fail(
                 at,
                 "state",

@@ -17,6 +17,7 @@ use record::log::{CommitError, LogError, Position};
 use record::origin::PositionNote;
 use record::{Batch, NextOffset, TopicPartition};
 
+use crate::ingest::IngestTask;
 use crate::plan::now_ms;
 use crate::process::{Phase, ProcessTask};
 use crate::worker::{GROUP_TIMEOUT, Stop, Worker};
@@ -235,11 +236,16 @@ impl Worker {
             .filter(|owned| matches!(owned.task.phase, Phase::Running))
             .map(|owned| (owned.task.at.clone(), owned.task.next))
             .collect();
+        self.open_again();
+        self.session.seek(&to).map_err(|e| Stop::from_log("seeking", e))
+    }
+
+    /// What was not committed and is not read again from a topic is to be committed soon.
+    fn open_again(&mut self) {
         let is_new = self.tasks.values().any(|owned| owned.task.position_is_new);
-        if is_new || self.ingests.iter().any(|ingest| ingest.is_advanced()) {
+        if is_new || self.ingests.iter().any(IngestTask::is_advanced) {
             self.open_since = Some(Instant::now());
         }
-        self.session.seek(&to).map_err(|e| Stop::from_log("seeking", e))
     }
 
     /// What stands before the record at which a task stopped is not committed: it is done again, and
@@ -249,7 +255,7 @@ impl Worker {
         for (at, owned) in &mut self.tasks {
             if matches!(owned.task.phase, Phase::Failed) && owned.task.next != owned.task.committed_next {
                 owned.task.phase = Phase::Running;
-                self.shared.observer.cleared(at);
+                self.shared.observer.revived(at);
                 again.push(at.clone());
             }
         }
@@ -296,6 +302,7 @@ impl Worker {
             .map(|owned| (owned.task.at.clone(), owned.task.next))
             .collect();
         self.session.seek(&to).map_err(|e| Stop::from_log("seeking", e))?;
+        self.open_again();
         for at in &stateful {
             self.begin_restore(at)?;
         }

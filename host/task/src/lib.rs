@@ -106,7 +106,10 @@ pub fn run(run: Run) -> Result<Summary, RunError> {
     let mut threads = spawn(&shared)?;
     let outcome = supervise(&shared, bounded, &mut threads);
     shared.shutdown.request(Instant::now() + SHUTDOWN_TIME);
-    let mut first = outcome.err();
+    let (mut failures, mut first) = match outcome {
+        Ok(failures) => (failures, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
     for (name, thread) in threads {
         let ended = thread.join().unwrap_or(Err(RunError::Thread { thread: name }));
         if let Err(error) = ended {
@@ -115,11 +118,17 @@ pub fn run(run: Run) -> Result<Summary, RunError> {
     }
     match first {
         Some(error) => Err(error),
-        None => Ok(Summary {
-            counters: shared.observer.snapshot(),
-            failures: shared.observer.failures(),
-            elapsed: began.elapsed(),
-        }),
+        None => {
+            // Those that ended the run count, also when their last commit came to nothing.
+            let now = shared.observer.failures();
+            failures.retain(|then| now.iter().all(|now| (&now.at, &now.node) != (&then.at, &then.node)));
+            failures.extend(now);
+            Ok(Summary {
+                counters: shared.observer.snapshot(),
+                failures,
+                elapsed: began.elapsed(),
+            })
+        }
     }
 }
 
@@ -207,19 +216,25 @@ fn spawn(shared: &Arc<Shared>) -> Result<Vec<Thread>, RunError> {
     Ok(threads)
 }
 
-/// Waits for the end of the run: asked for, reached, or forced by a thread that failed.
-fn supervise(shared: &Arc<Shared>, mut bounded: Option<bounded::Ends>, threads: &mut [Thread]) -> Result<(), RunError> {
+/// Waits for the end of the run: asked for, reached, or forced by a thread that failed. Answers the
+/// failures that have ended a bounded run.
+fn supervise(
+    shared: &Arc<Shared>,
+    mut bounded: Option<bounded::Ends>,
+    threads: &mut [Thread],
+) -> Result<Vec<PartitionFailure>, RunError> {
     let mut purged = Instant::now();
     let mut watchdog = watchdog::Watchdog::new(shared);
     loop {
         std::thread::sleep(SUPERVISE_EVERY);
         if shared.shutdown.is_requested() || threads.iter().any(|(_, thread)| thread.is_finished()) {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        if let Some(ends) = &mut bounded
-            && (ends.reached()? || !shared.observer.failures().is_empty())
-        {
-            return Ok(());
+        if let Some(ends) = &mut bounded {
+            let failures = shared.observer.failures();
+            if !failures.is_empty() || ends.reached()? {
+                return Ok(failures);
+            }
         }
         if purged.elapsed() >= PURGE_EVERY {
             purged = Instant::now();

@@ -8,6 +8,9 @@ use parking_lot::Mutex;
 use record::TopicPartition;
 use record::error::Code;
 
+/// The node of a failure of a source that is not a topic.
+pub(crate) const SOURCE: &str = "source";
+
 /// Asks a run to end. Clones share one request.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown(Arc<ShutdownState>);
@@ -191,7 +194,13 @@ impl Observer {
         failures.push(failure);
     }
 
-    /// The partition was given up, or goes on.
+    /// A task goes on; the source that fills its topic may still stand.
+    pub(crate) fn revived(&self, at: &TopicPartition) {
+        let mut failures = self.failures.lock();
+        failures.retain(|failure| failure.at != *at || failure.node == SOURCE);
+    }
+
+    /// The partition was given up.
     pub(crate) fn cleared(&self, at: &TopicPartition) {
         self.failures.lock().retain(|failure| failure.at != *at);
     }

@@ -12,7 +12,7 @@ use record::topology::{NodeId, OnError, TopicId, TopicRole};
 use record::{Batch, TopicPartition};
 
 use crate::chain::Chain;
-use crate::observer::PartitionFailure;
+use crate::observer::{PartitionFailure, SOURCE};
 use crate::plan::now_ms;
 use crate::process::{Culprit, Verdict, Written};
 use crate::worker::{Owned, Stop, Worker};
@@ -113,28 +113,42 @@ impl Worker {
             if let Some(owned) = self.tasks.get_mut(&at) {
                 convict_output(owned, &self.chains, offset, error);
             }
-        } else if self.tasks.values().any(|owned| owned.task.is_advanced()) {
+        } else if self.tasks.values().any(|owned| owned.task.has_worked) {
             self.go_solo();
         } else {
-            for ingest in self.ingests.iter_mut().filter(|ingest| ingest.is_advanced()) {
-                self.shared.observer.failed(PartitionFailure {
-                    at: ingest.at.clone(),
-                    node: "source".to_owned(),
-                    code: Code("E0711"),
-                    message: format!("what the source has read since {} is refused: {error}", ingest.refuse()),
-                    remedy: format!(
-                        "raise `max.message.bytes` of topic `{}`, or mend the input",
-                        ingest.at.topic
-                    ),
-                });
+            self.refuse_sources(error);
+        }
+    }
+
+    /// Only sources have written: the one whose topic has refused stops.
+    fn refuse_sources(&mut self, error: &LogError) {
+        let topic = match error {
+            LogError::TooLarge { topic, .. } | LogError::Rejected { topic, .. } => topic.as_str(),
+            _ => "",
+        };
+        let is_named = self
+            .ingests
+            .iter()
+            .any(|ingest| ingest.is_advanced() && *ingest.at.topic == *topic);
+        for ingest in self.ingests.iter_mut().filter(|ingest| ingest.is_advanced()) {
+            // A dead letter's topic names none of them.
+            if is_named && *ingest.at.topic != *topic {
+                continue;
             }
+            self.shared.observer.failed(PartitionFailure {
+                at: ingest.at.clone(),
+                node: SOURCE.to_owned(),
+                code: Code("E0711"),
+                message: format!("what the source has read since {} is refused: {error}", ingest.refuse()),
+                remedy: format!("raise `max.message.bytes` of topic `{topic}`, or mend the input"),
+            });
         }
     }
 
     /// From the committed position to where each task stands, records are run one per transaction.
     fn go_solo(&mut self) {
         for owned in self.tasks.values_mut() {
-            if owned.task.is_advanced() {
+            if owned.task.has_worked {
                 let last = owned.task.next.0.saturating_sub(1);
                 owned.task.solo_until = Some(owned.task.solo_until.map_or(last, |until| until.max(last)));
             }
@@ -167,7 +181,7 @@ impl Worker {
             if let Some(input) = read.stopped {
                 self.shared.observer.failed(PartitionFailure {
                     at,
-                    node: "source".to_owned(),
+                    node: SOURCE.to_owned(),
                     code: Code("E0711"),
                     message: format!("{} cannot be read: {}", input.place, input.message),
                     remedy: "mend the input, or set `on_undecodable = \"dead_letter\"` or `\"skip\"`".to_owned(),

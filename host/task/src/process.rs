@@ -106,6 +106,10 @@ pub(crate) struct ProcessTask {
     pub(crate) queue: VecDeque<Batch>,
     /// An end of the partition that is past the queue.
     pub(crate) end: Option<NextOffset>,
+    /// Records were processed since the last commit; a position also moves over control records.
+    pub(crate) has_worked: bool,
+    /// State and position disagree: neither is written.
+    pub(crate) is_disputed: bool,
     /// The partition is paused until the queue is worked off.
     pub(crate) is_held: bool,
     /// Records up to here are run one per transaction, because the log refused an output.
@@ -139,6 +143,8 @@ impl ProcessTask {
             position_is_new: committed.is_none(),
             queue: VecDeque::new(),
             end: None,
+            has_worked: false,
+            is_disputed: false,
             is_held: false,
             solo_until: None,
             verdicts: BTreeMap::new(),
@@ -154,13 +160,13 @@ impl ProcessTask {
         self.verdicts.contains_key(&offset)
     }
 
-    /// Whether the position may be committed. Not while state is brought back, and never a start
-    /// position of a task that has failed: the next start must find the same disagreement.
+    /// Whether the position may be committed. Not while state is brought back, and never one that the
+    /// state disputes: the next start must find the same disagreement.
     pub(crate) fn may_commit(&self) -> bool {
         match self.phase {
             Phase::Running => true,
             Phase::Restoring => false,
-            Phase::Failed => !self.position_is_new,
+            Phase::Failed => !self.is_disputed,
         }
     }
 
@@ -195,6 +201,7 @@ impl ProcessTask {
     pub(crate) fn committed(&mut self, next: NextOffset, stream_time: Timestamp) {
         self.committed_next = next;
         self.committed_stream_time = stream_time;
+        self.has_worked = false;
         self.position_is_new = false;
         self.has_processed = true;
         self.verdicts = self.verdicts.split_off(&next.0);
@@ -211,6 +218,7 @@ impl ProcessTask {
             }
         }
         self.next = self.committed_next;
+        self.has_worked = false;
         self.stream_time = self.committed_stream_time;
         self.queue.clear();
         self.end = None;
@@ -299,6 +307,7 @@ impl ProcessTask {
                     };
                     self.dispose(chain, batch, read, &mut written);
                     if read > 0 {
+                        self.has_worked = true;
                         self.next = record::RecordOffset(batch.offsets[read - 1]).next();
                         self.stream_time = times[read - 1];
                     }

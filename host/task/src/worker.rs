@@ -389,6 +389,10 @@ impl Worker {
         let Some(owned) = self.tasks.get_mut(at) else {
             return Ok(());
         };
+        if !matches!(owned.task.phase, Phase::Running) {
+            owned.task.queue.clear();
+            return Ok(());
+        }
         let is_solo = owned.task.solo_until.is_some();
         // What the others of its transaction did must not be refused with it.
         if is_solo && !self.commit_unless_rolled_back()? {
@@ -424,6 +428,8 @@ impl Worker {
                 // The clean prefix is committed first: the hunt may take longer than a transaction.
                 if self.commit_unless_rolled_back()?
                     && let Some(owned) = self.tasks.get_mut(at)
+                    // The commit stands, but its store may have failed.
+                    && matches!(owned.task.phase, Phase::Running)
                 {
                     owned.task.isolate(batch);
                 }
@@ -434,7 +440,12 @@ impl Worker {
                 at: offset,
                 verdict,
             } => {
+                let rewinds = self.rewinds;
                 self.write(at, batch, written)?;
+                // What stands before the record is done again, and then the task stops.
+                if self.rewinds != rewinds {
+                    return Ok(());
+                }
                 self.stop_at(at, offset, &verdict)
             }
             StepEnd::Trouble { why, is_damaged } => {

@@ -247,11 +247,18 @@ fn a_source_waits_for_the_state_that_is_restored_beside_it() {
 
 #[test]
 fn what_stands_before_a_record_that_fails_is_committed_whatever_is_aborted() {
+    // Which commits go wrong is another matter each time: the one after the failure among them.
+    for seed in [3, 4, 5, 6] {
+        stops_behind_its_prefix(seed);
+    }
+}
+
+fn stops_behind_its_prefix(seed: u64) {
     let mut lines = many_lines();
     lines[2_000] = "poison".to_owned();
     let lines = texts(&lines);
     let faults = [Fault::Aborted, Fault::LostRequest, Fault::LostAnswer];
-    let log = Faulty::new(log_with_lines(&lines), 3, &faults, 2, Some(10));
+    let log = Faulty::new(log_with_lines(&lines), seed, &faults, 2, Some(10));
     let mut job = Job::new(log, word_count(OnError::Fail, Delivery::ExactlyOnce));
     job.topology.commit_interval = Duration::ZERO;
     let shutdown = Shutdown::new();
@@ -270,6 +277,30 @@ fn what_stands_before_a_record_that_fails_is_committed_whatever_is_aborted() {
     job.skip = vec![(TopicPartition::new(LINES, 0), RecordOffset(500))];
     assert_eq!(job.until_end().unwrap().failures, []);
     assert_eq!(series(&*job.log, TOTALS), recount(&lines));
+}
+
+#[test]
+fn a_source_whose_records_are_refused_stops_and_nothing_of_others_is_lost() {
+    for late in [false, true] {
+        let log: Arc<dyn Log> = Arc::new(embedded::EmbeddedLog::open(None).unwrap());
+        let topic = NewTopic {
+            name: "wc-numbers".into(),
+            partitions: 4,
+            replication: None,
+            // Key and value of `n999` fit, those of `n1000` do not.
+            config: vec![("max.message.bytes".into(), "8".into())],
+        };
+        log.create_topics(&[topic], T).unwrap();
+        let log: Arc<dyn Log> = if late { Faulty::refusing_late(log) } else { log };
+        let mut job = Job::new(log, numbers_count());
+        job.topology.commit_interval = Duration::ZERO;
+        Arc::get_mut(&mut job.parts).unwrap().numbers = 2_000;
+        let summary = job.until_end().unwrap();
+        assert_eq!(summary.failures.len(), 1, "{:?}", summary.failures);
+        assert_eq!(summary.failures[0].code.0, "E0711", "{:?}", summary.failures);
+        let counts = series(&*job.log, TOTALS);
+        assert!(counts.values().all(|counts| counts == &["1"]), "refused late: {late}");
+    }
 }
 
 #[test]

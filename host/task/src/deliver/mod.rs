@@ -214,6 +214,7 @@ impl Deliverer {
             }
         };
         let mut from = Vec::new();
+        let mut opened = Vec::new();
         for (at, committed) in partitions.iter().zip(committed) {
             let sink_partition = SinkPartition {
                 at: at.clone(),
@@ -239,11 +240,13 @@ impl Deliverer {
                 end: None,
                 failed: false,
             };
-            self.partitions.insert(at.clone(), delivery);
+            opened.push((at.clone(), delivery));
         }
         self.session
             .assign(&from)
-            .map_err(RunError::log("taking partitions of a sink"))
+            .map_err(RunError::log("taking partitions of a sink"))?;
+        self.partitions.extend(opened);
+        Ok(())
     }
 
     fn earliest(&self, at: &TopicPartition) -> Result<NextOffset, RunError> {
@@ -277,7 +280,7 @@ impl Deliverer {
                     if self.shared.shutdown.is_requested() {
                         return Ok(None);
                     }
-                    self.wait(&mut backoff)?;
+                    self.wait(&mut backoff, until_rebalance)?;
                     if until_rebalance && self.is_rebalancing() {
                         return Ok(None);
                     }

@@ -23,13 +23,16 @@ impl Deliverer {
     }
 
     /// Waits before the next try, polling so that the group does not expel this member.
-    pub(super) fn wait(&mut self, backoff: &mut Duration) -> Result<(), RunError> {
+    pub(super) fn wait(&mut self, backoff: &mut Duration, until_rebalance: bool) -> Result<(), RunError> {
         let until = Instant::now() + *backoff;
         *backoff = (*backoff * 2).min(BACKOFF_MAX);
         let paused: Vec<TopicPartition> = self.partitions.keys().cloned().collect();
         self.session.pause(&paused).map_err(RunError::log("pausing"))?;
         let mut polled = Polled::default();
-        while Instant::now() < until && !self.shared.shutdown.is_requested() && !self.is_rebalancing() {
+        while Instant::now() < until
+            && !self.shared.shutdown.is_requested()
+            && !(until_rebalance && self.is_rebalancing())
+        {
             polled.clear();
             self.session
                 .poll(Duration::from_millis(50), PollLimit::default(), &mut polled)

@@ -156,7 +156,7 @@ impl Deliverer {
                     if self.shared.shutdown.is_requested() || self.is_giving_up {
                         return Ok(());
                     }
-                    self.wait(&mut backoff)?;
+                    self.wait(&mut backoff, true)?;
                     if self.is_rebalancing() {
                         return self.put_back(at, batch);
                     }
