@@ -12,6 +12,7 @@ mod native;
 mod producer;
 mod reader;
 mod session;
+mod transaction;
 
 pub use admin::KafkaLog;
 pub use config::KafkaConfig;
