@@ -19,6 +19,8 @@ use crate::transaction::Stage;
 
 pub(crate) const INIT_TIMEOUT: Duration = Duration::from_secs(30);
 const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The session; its transaction is driven in `transaction.rs`.
 pub(crate) struct KafkaSession {
     pub(crate) consumer: Consumer,
     /// `None` only while it is being replaced, or when that failed.
