@@ -74,17 +74,22 @@ pub(crate) fn resolve(
     let committed = log
         .committed(group, &places, LOG_TIMEOUT)
         .map_err(RunError::log("reading committed positions"))?;
-    if committed.iter().any(Option::is_some) {
-        return match from {
-            Some(_) => Err(RunError::FromIgnored {
-                pipeline: group.to_owned(),
-            }),
-            None => Ok(()),
-        };
+    let has_run = committed.iter().any(Option::is_some);
+    if has_run && from.is_some() {
+        return Err(RunError::FromIgnored {
+            pipeline: group.to_owned(),
+        });
     }
+    let mut known = committed.into_iter();
     let mut positions = Vec::new();
     for (id, start) in topics {
         let places = shared.partitions_of(*id);
+        let is_known = known.by_ref().take(places.len()).filter(Option::is_some).count() > 0;
+        // A topic that has come to a pipeline that has run before. Partitions that have come to a known
+        // topic begin at their first record, when they are assigned.
+        if has_run && (is_known || *start == Start::Earliest) {
+            continue;
+        }
         let start = if shared.topic(*id).role.is_internal() {
             Start::Earliest
         } else {
@@ -103,6 +108,9 @@ pub(crate) fn resolve(
             next,
             note: String::new(),
         }));
+    }
+    if positions.is_empty() {
+        return Ok(());
     }
     match log.set_committed(group, &positions, LOG_TIMEOUT) {
         Ok(()) => Ok(()),

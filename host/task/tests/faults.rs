@@ -327,6 +327,39 @@ fn start_positions_are_committed_before_the_first_record() {
 }
 
 #[test]
+fn a_topic_that_is_added_later_starts_where_it_says() {
+    let log = log_with_lines(&["first"]);
+    Job::new(Arc::clone(&log), word_count(OnError::Fail, Delivery::ExactlyOnce))
+        .until_end()
+        .unwrap();
+    let other = |texts: &[&str]| {
+        let mut batch = Batch::new("other".into(), 0);
+        texts
+            .iter()
+            .for_each(|text| batch.push(None, Some(text.as_bytes()), 1_000));
+        log.append("other", &batch, &vec![0; texts.len()], T).unwrap();
+    };
+    let topic = NewTopic {
+        name: "other".into(),
+        partitions: 4,
+        replication: None,
+        config: vec![],
+    };
+    log.create_topics(&[topic], T).unwrap();
+    other(&["old"]);
+    // The lines come from another topic now; the rest of the group's positions stay.
+    let mut topology = word_count(OnError::Fail, Delivery::ExactlyOnce);
+    topology.topics[0].name = "other".into();
+    topology.processes[0].inputs[0].start = Start::Latest;
+    let job = Job::new(Arc::clone(&log), topology);
+    job.until_end().unwrap();
+    other(&["new"]);
+    job.until_end().unwrap();
+    let words: Vec<String> = series(&*log, TOTALS).into_keys().collect();
+    assert_eq!(words, ["first", "new"]);
+}
+
+#[test]
 fn records_that_expired_before_they_were_read_stop_their_partition() {
     let log = log_with_lines(&["a", "b", "c", "d"]);
     let job = Job::new(Arc::clone(&log), word_count(OnError::Fail, Delivery::ExactlyOnce));
