@@ -91,7 +91,6 @@ impl Worker {
                 task.phase = Phase::Restoring;
                 wait.push(at.clone());
                 if at.partition >= count {
-                    task.is_disputed = true;
                     without_changelog.push((at.clone(), count));
                 } else {
                     match self.open_states(sub, at) {
@@ -412,7 +411,6 @@ impl Worker {
             .filter_map(|slot| slot.0.as_ref())
             .find_map(|state| disagrees(task, state.position(), at_least_once));
         if let Some(message) = disagreement {
-            task.is_disputed = true;
             return self.fail(
                 at,
                 "state",

@@ -136,10 +136,6 @@ impl Worker {
                 continue;
             };
             let task = &mut owned.task;
-            // Of a task that has failed only a source's position may be new.
-            if !task.is_advanced() {
-                continue;
-            }
             let position = task.input_position();
             let plan = &self.chains[owned.sub].plan;
             for (node, slot) in plan.nodes.iter().zip(&mut task.states) {
@@ -173,12 +169,7 @@ impl Worker {
             let task = &mut owned.task;
             let input = task.input_position();
             let plan = &self.chains[owned.sub].plan;
-            let states = if task.is_advanced() {
-                &mut task.states[..]
-            } else {
-                &mut []
-            };
-            for (node, slot) in plan.nodes.iter().zip(states) {
+            for (node, slot) in plan.nodes.iter().zip(&mut task.states) {
                 let (Some(changelog), Some(state)) = (node.changelog, &mut slot.0) else {
                     continue;
                 };

@@ -108,7 +108,7 @@ pub(crate) struct ProcessTask {
     pub(crate) end: Option<NextOffset>,
     /// Records were processed since the last commit; a position also moves over control records.
     pub(crate) has_worked: bool,
-    /// State and position disagree: neither is written.
+    /// It failed while its state was brought back: neither state nor position is written.
     pub(crate) is_disputed: bool,
     /// The partition is paused until the queue is worked off.
     pub(crate) is_held: bool,

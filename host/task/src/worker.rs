@@ -486,6 +486,8 @@ impl Worker {
     ) -> Result<(), Stop> {
         self.restorer.forget(at);
         if let Some(owned) = self.tasks.get_mut(at) {
+            // A state that was not brought back is neither believed nor written.
+            owned.task.is_disputed |= matches!(owned.task.phase, Phase::Restoring);
             owned.task.phase = Phase::Failed;
             owned.task.queue.clear();
             owned.task.end = None;

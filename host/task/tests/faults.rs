@@ -245,6 +245,23 @@ fn a_source_waits_for_the_state_that_is_restored_beside_it() {
     assert!(counts.values().all(|counts| counts == &["1"]));
 }
 
+/// The source's position is committed with one of a task that has had no record yet.
+#[test]
+fn a_source_whose_first_partition_stays_empty_can_start_again() {
+    let log: Arc<dyn Log> = Arc::new(embedded::EmbeddedLog::open(None).unwrap());
+    // `n1` to `n4` belong to other partitions than 0, `n5` to that one.
+    for numbers in 2..=6 {
+        let mut job = Job::new(Arc::clone(&log), numbers_counted_at_once());
+        let parts = Arc::get_mut(&mut job.parts).unwrap();
+        (parts.first_number, parts.numbers) = (1, numbers);
+        let summary = job.until_end().unwrap();
+        assert_eq!(summary.failures, [], "up to {numbers}");
+    }
+    let counts = series(&*log, TOTALS);
+    assert_eq!(counts.len(), 5);
+    assert!(counts.values().all(|counts| counts == &["1"]));
+}
+
 #[test]
 fn what_stands_before_a_record_that_fails_is_committed_whatever_is_aborted() {
     // Which commits go wrong is another matter each time: the one after the failure among them.

@@ -200,7 +200,7 @@ pub struct Numbers {
 
 impl Source for Numbers {
     fn open(&mut self, position: Option<&str>) -> Result<(), SourceError> {
-        self.next = position.map_or(0, |text| text.parse().unwrap());
+        self.next = position.map_or(self.next, |text| text.parse().unwrap());
         Ok(())
     }
     fn read(&mut self, records: usize, into: &mut Batch, _: &mut Vec<Undecodable>) -> Result<ReadEnd, SourceError> {
@@ -225,6 +225,8 @@ pub struct Native {
     pub away: Arc<AtomicBool>,
     /// How many numbers the source has.
     pub numbers: u64,
+    /// The first of them.
+    pub first_number: u64,
     /// One of so many is `poison`; 0: none.
     pub poison_every: u64,
     pub made: AtomicUsize,
@@ -240,7 +242,7 @@ impl Parts for Native {
     }
     fn source(&self, _: &Ingest) -> Result<Box<dyn Source>, SourceError> {
         Ok(Box::new(Numbers {
-            next: 0,
+            next: self.first_number,
             end: self.numbers,
             poison_every: self.poison_every,
         }))
