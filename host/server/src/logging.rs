@@ -13,7 +13,10 @@ use crate::progress::Above;
 /// A filter that does not parse.
 pub(crate) fn start(output: Output, filter: &str) -> Result<(), Failure> {
     let own = match filter {
-        "info" | "debug" | "trace" => format!("warn,wasmill={filter}"),
+        // The client repeats "all brokers are down" many times a millisecond; why a broker cannot be
+        // reached is said once, and what is done about it by us.
+        "error" | "warn" => format!("{filter},rdkafka=off"),
+        "info" | "debug" | "trace" => format!("warn,rdkafka=off,wasmill={filter}"),
         other => other.to_owned(),
     };
     let parsed = EnvFilter::try_new(own).map_err(|e| {

@@ -470,7 +470,7 @@ impl Worker {
                 verdict.failure.code, verdict.failure.message
             ),
             &format!(
-                "mend the plugin or the data and start again, or send this record to the dead letters with `wasmill run --skip {at}:{offset}`, or set `on_error`"
+                "mend the plugin and start again, or send this record to the dead letters with `wasmill run --skip {at}:{offset}`, or set `on_error`"
             ),
         )
     }
