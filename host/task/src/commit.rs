@@ -159,7 +159,7 @@ impl Worker {
         for position in positions {
             if let Some(ingest) = self.ingests.iter_mut().find(|ingest| ingest.at == position.at) {
                 ingest.committed();
-                if ingest.has_ended() {
+                if ingest.has_ended() || ingest.is_stopped() {
                     self.shared.sources.lock().insert(ingest.topic(), true);
                 }
             }

@@ -109,6 +109,11 @@ impl IngestTask {
         self.ended && !self.loops
     }
 
+    /// Whether it stands at input that it cannot read, or that its topic refuses.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped_at.is_some()
+    }
+
     /// Whether the next read may find something at once.
     pub(crate) fn is_busy(&self) -> bool {
         !self.idle && self.stopped_at.is_none() && !self.has_ended()

@@ -232,7 +232,8 @@ fn supervise(
         }
         if let Some(ends) = &mut bounded {
             let failures = shared.observer.failures();
-            if !failures.is_empty() || ends.reached()? {
+            // A source that stands leaves what it has read before to be processed.
+            if failures.iter().any(|failure| failure.node != observer::SOURCE) || ends.reached()? {
                 return Ok(failures);
             }
         }

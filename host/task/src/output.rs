@@ -135,6 +135,7 @@ impl Worker {
             if is_named && *ingest.at.topic != *topic {
                 continue;
             }
+            self.shared.sources.lock().insert(ingest.topic(), true);
             self.shared.observer.failed(PartitionFailure {
                 at: ingest.at.clone(),
                 node: SOURCE.to_owned(),
@@ -179,6 +180,10 @@ impl Worker {
                 return self.refused(error);
             }
             if let Some(input) = read.stopped {
+                // A bounded run goes on with what stands before it, once that is committed.
+                if !self.ingests[i].is_advanced() {
+                    self.shared.sources.lock().insert(self.ingests[i].topic(), true);
+                }
                 self.shared.observer.failed(PartitionFailure {
                     at,
                     node: SOURCE.to_owned(),
