@@ -221,22 +221,23 @@ impl Worker {
             ingest.roll_back();
         }
         self.recycle()?;
+        self.start_over()
+    }
+
+    /// Tasks read on from where they stand now. What was not committed and is not read again from a
+    /// topic is to be committed soon.
+    fn start_over(&mut self) -> Result<(), Stop> {
+        let is_new = self.tasks.values().any(|owned| owned.task.position_is_new);
+        if is_new || self.ingests.iter().any(IngestTask::is_advanced) {
+            self.open_since = Some(Instant::now());
+        }
         let to: Vec<_> = self
             .tasks
             .values()
             .filter(|owned| matches!(owned.task.phase, Phase::Running))
             .map(|owned| (owned.task.at.clone(), owned.task.next))
             .collect();
-        self.open_again();
         self.session.seek(&to).map_err(|e| Stop::from_log("seeking", e))
-    }
-
-    /// What was not committed and is not read again from a topic is to be committed soon.
-    fn open_again(&mut self) {
-        let is_new = self.tasks.values().any(|owned| owned.task.position_is_new);
-        if is_new || self.ingests.iter().any(IngestTask::is_advanced) {
-            self.open_since = Some(Instant::now());
-        }
     }
 
     /// What stands before the record at which a task stopped is not committed: it is done again, and
@@ -286,14 +287,7 @@ impl Worker {
         self.session
             .pause(&stateful)
             .map_err(|e| Stop::from_log("pausing", e))?;
-        let to: Vec<_> = self
-            .tasks
-            .values()
-            .filter(|owned| matches!(owned.task.phase, Phase::Running))
-            .map(|owned| (owned.task.at.clone(), owned.task.next))
-            .collect();
-        self.session.seek(&to).map_err(|e| Stop::from_log("seeking", e))?;
-        self.open_again();
+        self.start_over()?;
         for at in &stateful {
             self.begin_restore(at)?;
         }

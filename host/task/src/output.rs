@@ -82,15 +82,14 @@ impl Worker {
         Ok(())
     }
 
-    fn partition_count(&mut self, topic: TopicId) -> Result<u32, LogError> {
-        let topic = self.shared.topic(topic);
+    fn partition_count(&mut self, id: TopicId) -> Result<u32, LogError> {
+        let topic = self.shared.topic(id);
         // An output topic of the user's may grow while the pipeline runs; ours may not.
         if topic.role == TopicRole::Output {
             let name = Arc::clone(&topic.name);
             return self.session.partitions(&name);
         }
-        let id = self.shared.topology.topics.iter().position(|t| t.name == topic.name);
-        Ok(id.map_or(1, |id| self.shared.infos[id].partitions))
+        Ok(self.shared.info(id).partitions)
     }
 
     /// The log did not take an output. The transaction is undone; the record that is too large is

@@ -23,6 +23,19 @@ fn inputs(partitions: u32) -> Vec<TopicPartition> {
     (0..partitions).map(|p| TopicPartition::new(LINES, p)).collect()
 }
 
+fn create(log: &dyn Log, name: &str, partitions: u32, settings: &[(&str, &str)]) {
+    let topic = NewTopic {
+        name: name.to_owned(),
+        partitions,
+        replication: None,
+        config: settings
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect(),
+    };
+    log.create_topics(&[topic], T).unwrap();
+}
+
 /// Runs the word count over commits that fail in these ways.
 fn counts_through(faults: &[Fault], seed: u64) {
     let lines = many_lines();
@@ -204,13 +217,7 @@ fn an_output_that_is_refused_behind_many_records_is_found_and_nothing_is_lost() 
     let lines = texts(&lines);
     for late in [false, true] {
         let log = log_with_lines(&lines);
-        let topic = NewTopic {
-            name: "wc-count-repartition".into(),
-            partitions: 4,
-            replication: None,
-            config: vec![("max.message.bytes".into(), "300".into())],
-        };
-        log.create_topics(&[topic], T).unwrap();
+        create(&*log, "wc-count-repartition", 4, &[("max.message.bytes", "300")]);
         let log: Arc<dyn Log> = if late { Faulty::refusing_late(log) } else { log };
         let job = Job::new(log, word_count(OnError::DeadLetter, Delivery::ExactlyOnce));
         let summary = job.until_end().unwrap();
@@ -300,14 +307,8 @@ fn stops_behind_its_prefix(seed: u64) {
 fn a_source_whose_records_are_refused_stops_and_nothing_of_others_is_lost() {
     for late in [false, true] {
         let log: Arc<dyn Log> = Arc::new(embedded::EmbeddedLog::open(None).unwrap());
-        let topic = NewTopic {
-            name: "wc-numbers".into(),
-            partitions: 4,
-            replication: None,
-            // Key and value of `n999` fit, those of `n1000` do not.
-            config: vec![("max.message.bytes".into(), "8".into())],
-        };
-        log.create_topics(&[topic], T).unwrap();
+        // Key and value of `n999` fit, those of `n1000` do not.
+        create(&*log, "wc-numbers", 4, &[("max.message.bytes", "8")]);
         let log: Arc<dyn Log> = if late { Faulty::refusing_late(log) } else { log };
         let mut job = Job::new(log, numbers_count());
         job.topology.commit_interval = Duration::ZERO;
@@ -356,13 +357,7 @@ fn a_topic_that_is_added_later_starts_where_it_says() {
             .for_each(|text| batch.push(None, Some(text.as_bytes()), 1_000));
         log.append("other", &batch, &vec![0; texts.len()], T).unwrap();
     };
-    let topic = NewTopic {
-        name: "other".into(),
-        partitions: 4,
-        replication: None,
-        config: vec![],
-    };
-    log.create_topics(&[topic], T).unwrap();
+    create(&*log, "other", 4, &[]);
     other(&["old"]);
     // The lines come from another topic now; the rest of the group's positions stay.
     let mut topology = word_count(OnError::Fail, Delivery::ExactlyOnce);
@@ -432,13 +427,7 @@ fn a_bounded_run_ends_behind_what_was_aborted() {
 #[test]
 fn an_internal_topic_with_another_partition_count_is_refused() {
     let log = log_with_lines(&["a"]);
-    let topic = NewTopic {
-        name: "wc-count-repartition".into(),
-        partitions: 3,
-        replication: None,
-        config: vec![],
-    };
-    log.create_topics(&[topic], T).unwrap();
+    create(&*log, "wc-count-repartition", 3, &[]);
     let job = Job::new(Arc::clone(&log), word_count(OnError::Fail, Delivery::ExactlyOnce));
     let error = job.until_end().unwrap_err();
     assert_eq!(error.code().0, "E0703", "{error}");

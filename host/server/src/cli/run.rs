@@ -269,7 +269,16 @@ fn wait(
                 }
             }
             Err(RecvTimeoutError::Timeout) => running.iter_mut().for_each(|one| one.progress.tick()),
-            Err(RecvTimeoutError::Disconnected) => return first.map_or(Ok(()), Err),
+            // Cannot be, since every thread says how it ended; if it is, it is no success.
+            Err(RecvTimeoutError::Disconnected) => {
+                let thread = unfinished(running);
+                return Err(first.unwrap_or(Failure::Pipeline {
+                    pipeline: thread.clone(),
+                    code: record::error::Code("E0706"),
+                    what: RunError::Thread { thread }.to_string(),
+                    next: "a restart goes on where it stopped".to_owned(),
+                }));
+            }
         }
         if requested
             .deadline()
