@@ -195,7 +195,7 @@ fn surface(
         }
         if let (ComponentItem::ComponentInstance(instance), true) = (&item.ty, name.contains("/context@")) {
             for (function, _) in instance.exports(wasm) {
-                uses.stream_time |= function == "stream-time";
+                uses.stream_time |= function == "stream-time" || function == "watermark";
                 uses.seed |= function == "seed";
             }
         }

@@ -185,6 +185,7 @@ pub(crate) fn description(from: lifecycle::Description) -> Description {
                 value_format: store.value_format,
             })
             .collect(),
+        sets_timers: from.sets_timers,
         reads_headers: from.reads_headers,
         reads_origins: from.reads_origins,
         config_schema: from.config_schema,

@@ -99,6 +99,7 @@ pub(crate) fn to_json(description: &Description) -> Value {
         "inputs": description.inputs,
         "ports": ports.collect::<Vec<_>>(),
         "stores": stores.collect::<Vec<_>>(),
+        "sets_timers": description.sets_timers,
         "reads_headers": description.reads_headers,
         "reads_origins": description.reads_origins,
         "config_schema": description.config_schema,

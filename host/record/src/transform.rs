@@ -54,6 +54,8 @@ pub struct Description {
     pub ports: Vec<Port>,
     /// In the order of the numbers by which they are used.
     pub stores: Vec<StoreSpec>,
+    /// It sets timers, so its input must be partitioned by key.
+    pub sets_timers: bool,
     /// Headers are handed over.
     pub reads_headers: bool,
     /// Origins are handed over.
@@ -66,7 +68,7 @@ impl Description {
     /// Whether the transform keeps state, so that its input must be partitioned by key.
     #[must_use]
     pub fn is_stateful(&self) -> bool {
-        self.stores.iter().any(|store| !store.table)
+        self.sets_timers || self.stores.iter().any(|store| !store.table)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::bindings::wasmill::plugin::context;
 #[derive(Default)]
 pub(crate) struct CallFacts {
     pub(crate) now: i64,
-    /// Empty unless the plugin imports `stream-time`.
+    /// Empty unless the plugin imports `stream-time` or `watermark`.
     pub(crate) stream_times: Vec<i64>,
     /// Empty unless the plugin imports `seed`.
     pub(crate) seeds: Vec<u64>,
@@ -63,6 +63,11 @@ impl context::Host for HostData {
 
     fn stream_time(&mut self, index: u32) -> wasmtime::Result<i64> {
         self.allow(Phase::Process, "context.stream-time")?;
+        of_record(&self.call.stream_times, index)
+    }
+
+    fn watermark(&mut self, index: u32) -> wasmtime::Result<i64> {
+        self.allow(Phase::Process, "context.watermark")?;
         of_record(&self.call.stream_times, index)
     }
 

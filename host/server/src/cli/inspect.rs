@@ -119,6 +119,7 @@ fn value(inspection: &Inspection) -> Value {
             "name": store.name, "doc": store.doc, "table": store.table, "keyed": store.keyed,
             "key_format": store.key_format, "value_format": store.value_format,
         })).collect::<Vec<_>>(),
+        "sets_timers": description.sets_timers,
         "reads_headers": description.reads_headers,
         "reads_origins": description.reads_origins,
         // A schema that is no JSON is shown as it stands.

@@ -48,6 +48,7 @@ impl About {
                 inputs: Vec::new(),
                 ports: Vec::new(),
                 stores: Vec::new(),
+                sets_timers: false,
                 reads_headers: false,
                 reads_origins: false,
                 config_schema: String::new(),
