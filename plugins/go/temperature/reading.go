@@ -45,16 +45,13 @@ func (r *reader) read(value []byte) (reading reading, err error) {
 		return reading, errors.New("the value is no JSON object")
 	}
 	saw := 0
-	for {
-		name, err := r.decoder.ReadToken()
+	for r.decoder.PeekKind() != '}' {
+		name, err := r.quoted()
 		if err != nil {
-			return reading, plain(err)
-		}
-		if name.Kind() == '}' {
-			break
+			return reading, err
 		}
 		field := 0
-		switch name.String() {
+		switch string(name) {
 		case "room":
 			field, err = sawRoom, r.text(&reading.room)
 		case "temp":
@@ -72,6 +69,9 @@ func (r *reader) read(value []byte) (reading reading, err error) {
 		}
 		saw |= field
 	}
+	if _, err := r.decoder.ReadToken(); err != nil {
+		return reading, plain(err)
+	}
 	if saw != sawAll {
 		return reading, errors.New("`room`, `temp` and `ts` are not all there")
 	}
@@ -81,16 +81,29 @@ func (r *reader) read(value []byte) (reading reading, err error) {
 	return reading, nil
 }
 
+// text reads a string. What it answers is the record's own memory where that has no escapes.
 func (r *reader) text(to *string) error {
-	token, err := r.decoder.ReadToken()
-	if err != nil {
-		return plain(err)
-	}
-	if token.Kind() != '"' {
+	if r.decoder.PeekKind() != '"' {
+		if err := r.decoder.SkipValue(); err != nil {
+			return plain(err)
+		}
 		return errors.New("`room` is no text")
 	}
-	*to = token.String()
-	return nil
+	text, err := r.quoted()
+	*to = unsafe.String(unsafe.SliceData(text), len(text))
+	return err
+}
+
+// quoted answers what is between the quotes of the string that comes next.
+func (r *reader) quoted() ([]byte, error) {
+	value, err := r.decoder.ReadValue()
+	if err != nil {
+		return nil, plain(err)
+	}
+	if bytes.IndexByte(value, '\\') >= 0 {
+		return jsontext.AppendUnquote(nil, value)
+	}
+	return value[1 : len(value)-1], nil
 }
 
 func (r *reader) float(to *float64) error {

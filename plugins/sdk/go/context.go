@@ -57,15 +57,6 @@ func (c *Context) EmitText(value string, options ...Option) error {
 	return c.emit(bytesOf(value), core.MarkBytes, options)
 }
 
-// EmitJSON emits a value as JSON, else as [Context.Emit].
-func (c *Context) EmitJSON(value any, options ...Option) error {
-	data, err := appendJSON(nil, value)
-	if err != nil {
-		return err
-	}
-	return c.emit(data, core.MarkBytes, options)
-}
-
 // Forward emits the record's own value without a copy, a tombstone as one, else as [Context.Emit]. A timer
 // has no value: `no-value`.
 func (c *Context) Forward(options ...Option) error {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"wasmill/internal/core"
@@ -30,8 +29,8 @@ func (e *Error) Error() string { return e.Message }
 func (e *Error) Unwrap() error { return e.cause }
 
 // Errorf makes the error of a record from a short stable word for metrics and a message as that of
-// [fmt.Errorf], %w included. Any other error that a plugin answers has the code "error", unless it
-// wraps one of these; one of the JSON library has "bad-json".
+// [fmt.Errorf], %w included. Any other error that a plugin answers has the code "error", unless it wraps
+// one of these; a syntax error of package jsontext has "bad-json".
 func Errorf(code, format string, args ...any) error {
 	err := fmt.Errorf(format, args...)
 	return &Error{Code: code, Message: err.Error(), cause: errors.Unwrap(err)}
@@ -42,24 +41,13 @@ func failure(index uint32, err error) core.Failure {
 	code, detail := "error", ""
 	var own *Error
 	var syntax *jsontext.SyntacticError
-	var shape *json.SemanticError
 	switch {
 	case errors.As(err, &own):
 		code, detail = own.Code, own.Detail
-	case errors.As(err, &syntax), errors.As(err, &shape):
-		err = badJSON(err)
-		code = "bad-json"
+	case errors.As(err, &syntax):
+		return core.Failure{Index: index, Code: "bad-json", Message: valid(describeJSON(err))}
 	}
 	return core.Failure{Index: index, Code: valid(code), Message: valid(err.Error()), Detail: valid(detail)}
-}
-
-// badJSON answers an error of the JSON library as one of ours. The library words its own differently from
-// one start to the next; what a record's failure says is to be the same on replay.
-func badJSON(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &Error{Code: "bad-json", Message: problemOf(err, nil).Error(), cause: err}
 }
 
 // valid makes UTF-8 of any text: the contract's strings take nothing else.

@@ -6,8 +6,6 @@ import (
 	"unicode/utf8"
 	"unsafe"
 
-	"github.com/go-json-experiment/json"
-
 	"wasmill/internal/core"
 )
 
@@ -36,16 +34,6 @@ func (r Record) Text() (string, error) {
 		return "", err
 	}
 	return text("value", value)
-}
-
-// JSON reads the value into what v points to. Names of fields are compared exactly, fields that the type
-// does not have are ignored. The errors are `no-value` and `bad-json`.
-func (r Record) JSON(v any) error {
-	value, err := r.someValue()
-	if err != nil {
-		return err
-	}
-	return badJSON(json.Unmarshal(value, v))
 }
 
 func (r Record) someValue() ([]byte, error) {

@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"math"
 	"unicode/utf8"
-
-	"github.com/go-json-experiment/json"
 )
 
 // Store is a [Keyed] or [Shared] store, for [About.Stores].
@@ -149,31 +147,6 @@ func put[T any](ctx *Context, spec *storeSpec, format Format[T], slot int32, val
 	}
 	cache.put(spec.id, slot, data)
 	return nil
-}
-
-// JSON stores values as JSON: the default where no other format is called for.
-func JSON[T any]() Format[T] { return jsonFormat[T]{} }
-
-type jsonFormat[T any] struct{}
-
-func (jsonFormat[T]) Name() string { return "json" }
-
-func (jsonFormat[T]) Append(to []byte, value T) ([]byte, error) {
-	return appendJSON(to, value)
-}
-
-func (jsonFormat[T]) Read(data []byte) (value T, err error) {
-	err = json.Unmarshal(data, &value)
-	return value, err
-}
-
-func appendJSON(to []byte, value any) ([]byte, error) {
-	data, err := json.Marshal(value, json.Deterministic(true))
-	if err != nil {
-		// Not `bad-json`: it is the plugin's value that JSON cannot hold, not the record's.
-		return to, Errorf("error", "the value cannot be written as JSON: %v", err)
-	}
-	return append(to, data...), nil
 }
 
 // Formats of numbers, as eight little-endian bytes.

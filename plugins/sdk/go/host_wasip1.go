@@ -1,4 +1,4 @@
-//go:build wasm
+//go:build wasip1
 
 package wasmill
 
