@@ -142,11 +142,11 @@ func (r *reader) number(field string) (string, error) {
 
 // plain says where a JSON text breaks off or is wrong, always in the same words.
 func plain(err error) error {
-	var syntax *jsontext.SyntacticError
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case errors.As(err, &syntax):
+	}
+	var syntax *jsontext.SyntacticError
+	if errors.As(err, &syntax) {
 		return fmt.Errorf("%v at byte %d", syntax.Err, syntax.ByteOffset)
 	}
 	return errors.New("the value is no JSON: it breaks off")

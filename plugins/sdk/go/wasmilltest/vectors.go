@@ -15,6 +15,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"wasmill"
+	"wasmill/internal/core"
 )
 
 // Vectors runs a table of cases, whole batches and one record at a time: one JSON file, in the format of
@@ -210,9 +211,11 @@ func (it *vectorCase) run(t *testing.T, definition *wasmill.Definition, options 
 		t.Fatal(err)
 	}
 	plugin.host.log = t.Logf
-	for i, spec := range plugin.description.Stores {
-		for key, value := range it.Stored[spec.Name] {
-			plugin.host.state[i][key] = value.given()
+	for store, entries := range it.Stored {
+		for key, value := range entries {
+			if !plugin.SetState(store, key, value.given()) {
+				t.Fatalf("the plugin has no store `%s`", store)
+			}
 		}
 	}
 	for i, step := range it.Steps {
@@ -284,6 +287,12 @@ func show(o Output) string {
 
 func (it *vectorCase) checkState(t *testing.T, plugin *Plugin) {
 	t.Helper()
+	for store := range it.State {
+		known := slices.ContainsFunc(plugin.description.Stores, func(spec core.Store) bool { return spec.Name == store })
+		if !known {
+			t.Errorf("the plugin has no store `%s`", store)
+		}
+	}
 	for i, spec := range plugin.description.Stores {
 		got, want := plugin.host.state[i], it.State[spec.Name]
 		for key, value := range got {

@@ -11,7 +11,6 @@
 package wasmilltest
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
@@ -195,11 +194,23 @@ func (p *Plugin) State(store string) map[string][]byte {
 	for i, spec := range p.description.Stores {
 		if spec.Name == store {
 			for key, value := range p.host.state[i] {
-				state[key] = slices.Clone(value)
+				state[key] = bytesClone(value)
 			}
 		}
 	}
 	return state
+}
+
+// SetState puts a value into a store, as an earlier run has left it there; it answers false when the plugin
+// has no such store.
+func (p *Plugin) SetState(store, key string, value []byte) bool {
+	for i, spec := range p.description.Stores {
+		if spec.Name == store {
+			p.host.state[i][key] = bytesClone(value)
+			return true
+		}
+	}
+	return false
 }
 
 // Timer is one that is set.
