@@ -234,7 +234,7 @@ func TestStateIsKeptFromCallToCall(t *testing.T) {
 }
 
 func TestTimers(t *testing.T) {
-	for _, options := range [][]wasmilltest.Option{{}, {wasmilltest.OneByOne()}} {
+	for _, options := range [][]wasmilltest.Option{{}, {wasmilltest.BatchSize(1)}} {
 		plugin := wasmilltest.New(t, definition, `{}`, append(options, wasmilltest.Lateness(10))...)
 		at := func(key, value string, time int64) wasmilltest.Record {
 			it := record(key, value)

@@ -74,11 +74,12 @@ func (h *host) sortedTimers() []Timer {
 	return timers
 }
 
-// takeDue takes the timers of a clock that are due.
+// takeDue takes the timers of a clock that are due at the earliest time: what they set may be due before the
+// others.
 func (h *host) takeDue(clock uint8, until int64) core.DueTimers {
 	due := core.DueTimers{Clock: clock}
 	for _, timer := range h.sortedTimers() {
-		if uint8(timer.Clock) == clock && timer.Time <= until {
+		if uint8(timer.Clock) == clock && timer.Time <= until && (due.Count == 0 || timer.Time == due.Times[0]) {
 			core.Push(&due.Keys, Text(timer.Key))
 			core.Push(&due.Names, Text(timer.Name))
 			due.Times = append(due.Times, timer.Time)

@@ -107,8 +107,9 @@ type Option func(*Plugin)
 // Lateness is what the pipeline allows, in milliseconds: the watermark is the stream time less it.
 func Lateness(ms int64) Option { return func(p *Plugin) { p.lateness = ms } }
 
-// OneByOne runs every record in a call of its own. Results must not depend on it.
-func OneByOne() Option { return func(p *Plugin) { p.oneByOne = true } }
+// BatchSize is how many records a call has at most; else those of a Run are one call. Results must not depend
+// on it.
+func BatchSize(records int) Option { return func(p *Plugin) { p.batchSize = max(records, 1) } }
 
 // Plugin is a configured plugin with its state and its timers. The wall clock stands at 0 until AdvanceWallClock.
 type Plugin struct {
@@ -116,7 +117,7 @@ type Plugin struct {
 	instance    core.Instance
 	host        *host
 	lateness    int64
-	oneByOne    bool
+	batchSize   int
 	offset      int64
 }
 
@@ -158,8 +159,11 @@ func Open(definition *wasmill.Definition, config string, options ...Option) (*Pl
 func (p *Plugin) Run(records ...Record) Result {
 	var result Result
 	step := len(records)
+	if p.batchSize > 0 {
+		step = p.batchSize
+	}
 	// Where timers may fire between records, each is a call of its own.
-	if p.oneByOne || p.description.SetsTimers {
+	if p.description.SetsTimers {
 		step = 1
 	}
 	for start := 0; start < len(records); start += step {
