@@ -56,8 +56,10 @@ type cache struct {
 	// The keys by slot, and their slots.
 	keys  []string
 	slots map[string]int32
-	// The slot of each record, once interned.
+	// The slot of each record, and how many slots they have, once interned. Those of other keys come after
+	// them.
 	ofRecord []int32
+	ofBatch  int
 	interned bool
 	stores   []storeCache
 	undo     []entryUndo
@@ -76,23 +78,30 @@ func (c *cache) begin(keys *core.Column, count int) {
 
 // slotOfRecord answers the slot of a record's key.
 func (c *cache) slotOfRecord(index int) int32 {
-	if !c.interned {
-		c.interned = true
-		for i := range c.count {
-			key := core.Entry(c.source, i)
-			if key == nil {
-				c.ofRecord = append(c.ofRecord, noSlot)
-				continue
-			}
-			// The batch's bytes stay as they are until the slots are forgotten: no copy.
-			c.ofRecord = append(c.ofRecord, c.slot(alias(key)))
-		}
-	}
+	c.intern()
 	return c.ofRecord[index]
+}
+
+func (c *cache) intern() {
+	if c.interned {
+		return
+	}
+	c.interned = true
+	for i := range c.count {
+		key := core.Entry(c.source, i)
+		if key == nil {
+			c.ofRecord = append(c.ofRecord, noSlot)
+			continue
+		}
+		// The batch's bytes stay as they are until the slots are forgotten: no copy.
+		c.ofRecord = append(c.ofRecord, c.slot(alias(key)))
+	}
+	c.ofBatch = len(c.keys)
 }
 
 // slotOfKey answers the slot of any key.
 func (c *cache) slotOfKey(key []byte) int32 {
+	c.intern()
 	if slot, found := c.slots[string(key)]; found {
 		return slot
 	}
@@ -143,12 +152,13 @@ func (s *storeCache) entry(slot int32) *entry {
 
 func (c *cache) prefetch(store uint32) {
 	core.Clear(&c.keyColumn)
-	for _, key := range c.keys {
+	// No other keys than the batch's: the host may refuse them in a keyed store.
+	for _, key := range c.keys[:c.ofBatch] {
 		core.Push(&c.keyColumn, bytesOf(key))
 	}
 	values := c.host.GetMany(store, c.keyColumn)
 	cache := &c.stores[store]
-	for slot := range c.keys {
+	for slot := range c.ofBatch {
 		entry := cache.entry(int32(slot))
 		// What was written before the first read stays.
 		if entry.kind != entryUnknown {

@@ -28,11 +28,18 @@ func (h *countingHost) PutMany(_ uint32, keys, _ core.Column) { h.puts++; h.put 
 
 func (h *countingHost) SetTimers(uint8, core.Column, core.Column, []int64) { h.timers++ }
 
-var total = NewKeyed("total", "", U64LE)
+var (
+	total = NewKeyed("total", "", U64LE)
+	other = NewShared("other", "", UTF8)
+)
 
 type adder struct{}
 
 func (adder) Process(_ Record, ctx *Context) error {
+	// A key of another store is not asked for in this one.
+	if _, _, err := other.Get(ctx, []byte("elsewhere")); err != nil {
+		return err
+	}
 	sum, _, err := total.Get(ctx)
 	if err != nil {
 		return err
@@ -46,7 +53,7 @@ func (adder) Process(_ Record, ctx *Context) error {
 func (adder) OnTimer(Timer, *Context) error { return nil }
 
 func TestStateCostsOneCallEachWay(t *testing.T) {
-	definition := Define(About{Name: "adder", Stores: []Store{total}}, func(NoConfig) (adder, error) { return adder{}, nil })
+	definition := Define(About{Name: "adder", Stores: []Store{total, other}}, func(NoConfig) (adder, error) { return adder{}, nil })
 	host := &countingHost{}
 	plugin, problems := open(definition, "{}", host)
 	if problems != nil {
@@ -62,7 +69,7 @@ func TestStateCostsOneCallEachWay(t *testing.T) {
 		}
 	}
 	// Nothing is kept from call to call: the second batch has read again.
-	want := countingHost{getManys: 2, got: 14, puts: 2, put: 14, timers: 2}
+	want := countingHost{gets: 2, getManys: 2, got: 14, puts: 2, put: 14, timers: 2}
 	if *host != want {
 		t.Errorf("got %+v, want %+v", *host, want)
 	}

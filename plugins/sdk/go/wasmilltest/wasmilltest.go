@@ -11,6 +11,7 @@
 package wasmilltest
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -235,12 +236,18 @@ func (p *Plugin) Metric(name string) float64 { return p.host.metric(name) }
 
 func (p *Plugin) fireEventTime(result *Result) { p.fire(core.EventTime, p.host.watermark, result) }
 
+// roundsMax is after how many rounds of timers a plugin is taken to set them for ever.
+const roundsMax = 1_000_000
+
 // fire fires timers, also those that are set by what fires, until none is due.
 func (p *Plugin) fire(clock uint8, until int64, result *Result) {
-	for {
+	for rounds := 0; ; rounds++ {
 		due := p.host.takeDue(clock, until)
 		if due.Count == 0 {
 			return
+		}
+		if rounds == roundsMax {
+			panic(fmt.Sprintf("the timer `%s` sets timers that are due at once, again and again", core.Entry(&due.Names, 0)))
 		}
 		p.host.startTimers()
 		out := p.instance.OnTimers(&due)
