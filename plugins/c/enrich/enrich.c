@@ -38,12 +38,23 @@ static void configure(yyjson_val *config, wasmill_context *ctx) {
     }
 }
 
-/* Replaces the field, or adds it at the end. */
+/* Replaces the field, all of them where the name repeats, or adds it at the end. */
 static void set(yyjson_mut_doc *doc, yyjson_val *name, yyjson_mut_val *value) {
     yyjson_mut_val *object = yyjson_mut_doc_get_root(doc);
     yyjson_mut_val *key = yyjson_mut_strn(doc, yyjson_get_str(name), yyjson_get_len(name));
     if (!yyjson_mut_obj_replace(object, key, value)) {
         yyjson_mut_obj_add(object, key, value);
+        return;
+    }
+    bool first = true;
+    yyjson_mut_obj_iter iter = yyjson_mut_obj_iter_with(object);
+    for (yyjson_mut_val *own = yyjson_mut_obj_iter_next(&iter); own != NULL; own = yyjson_mut_obj_iter_next(&iter)) {
+        if (yyjson_mut_equals_strn(own, yyjson_get_str(name), yyjson_get_len(name))) {
+            if (!first) {
+                yyjson_mut_obj_iter_remove(&iter);
+            }
+            first = false;
+        }
     }
 }
 

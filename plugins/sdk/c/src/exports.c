@@ -3,6 +3,11 @@
 
 static wasmill_context *configured;
 
+/* The bindings ask for it, so that the object file with the contract's type is linked. `wasmill build`
+ * embeds the type itself. */
+void __component_type_object_force_link_timed_transform(void);
+void __component_type_object_force_link_timed_transform(void) {}
+
 void exports_wasmill_plugin_lifecycle_describe(exports_wasmill_plugin_lifecycle_description_t *ret) {
     wm_describe(wasmill_exported(), ret);
 }
