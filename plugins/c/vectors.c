@@ -173,6 +173,30 @@ static void run_step(wasmill_test *t, yyjson_val *own, size_t step, bool one_by_
     }
 }
 
+static uint32_t store_of(yyjson_val *name) {
+    uint32_t store = 0;
+    while (!wasmill_equal(wasmill_text(wasmill_exported()->stores.list[store].name), text_of(name))) {
+        store++;
+    }
+    return store;
+}
+
+static void fill(wasmill_test *t, yyjson_val *stored) {
+    size_t i;
+    size_t count;
+    yyjson_val *name;
+    yyjson_val *entries;
+    yyjson_obj_foreach(stored, i, count, name, entries) {
+        size_t k;
+        size_t size;
+        yyjson_val *key;
+        yyjson_val *value;
+        yyjson_obj_foreach(entries, k, size, key, value) {
+            wasmill_test_store(t, store_of(name), text_of(key), bytes_of(value));
+        }
+    }
+}
+
 static void check_end(wasmill_test *t, yyjson_val *own) {
     size_t i;
     size_t count;
@@ -180,10 +204,7 @@ static void check_end(wasmill_test *t, yyjson_val *own) {
     yyjson_val *entries;
     size_t expected = 0;
     yyjson_obj_foreach(yyjson_obj_get(own, "state"), i, count, name, entries) {
-        uint32_t store = 0;
-        while (!wasmill_equal(wasmill_text(wasmill_exported()->stores.list[store].name), text_of(name))) {
-            store++;
-        }
+        uint32_t store = store_of(name);
         size_t k;
         size_t size;
         yyjson_val *key;
@@ -220,11 +241,15 @@ static void run_case(yyjson_val *own, bool one_by_one) {
     yyjson_val *problems = yyjson_obj_get(own, "problems");
     bool equal = yyjson_arr_size(problems) == wasmill_test_problem_count(t);
     for (size_t i = 0; equal && i < yyjson_arr_size(problems); i++) {
-        equal = wasmill_equal(wasmill_text(wasmill_test_problem_pointer(t, i)), text_of(yyjson_arr_get(problems, i)));
+        equal = false; /* they come in any order */
+        for (size_t k = 0; !equal && k < wasmill_test_problem_count(t); k++) {
+            equal = same(wasmill_text(wasmill_test_problem_pointer(t, k)), yyjson_arr_get(problems, i));
+        }
     }
     if (!equal) {
         tell("other problems", 0, wasmill_test_problem_count(t));
     } else if (problems == NULL) {
+        fill(t, yyjson_obj_get(own, "stored"));
         for (size_t i = 0; i < yyjson_arr_size(yyjson_obj_get(own, "steps")); i++) {
             run_step(t, yyjson_arr_get(yyjson_obj_get(own, "steps"), i), i, one_by_one);
         }

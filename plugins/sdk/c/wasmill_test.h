@@ -91,6 +91,8 @@ wasmill_test_output wasmill_test_output_at(const wasmill_test *t, size_t i);
 size_t wasmill_test_failure_count(const wasmill_test *t);
 wasmill_test_failure wasmill_test_failure_at(const wasmill_test *t, size_t i);
 
+/* Stores a value, as if an earlier run had; null removes. */
+void wasmill_test_store(wasmill_test *t, uint32_t store, wasmill_bytes key, wasmill_bytes value);
 /* What is stored now; null for nothing. */
 wasmill_bytes wasmill_test_stored(const wasmill_test *t, uint32_t store, wasmill_bytes key);
 size_t wasmill_test_entry_count(const wasmill_test *t);

@@ -73,6 +73,11 @@ static void put(uint32_t store, wasmill_bytes key, wasmill_bytes value) {
     entries->list[i].value = wm_arena_copy(&wmt_current->lasting, value);
 }
 
+void wasmill_test_store(wasmill_test *t, uint32_t store, wasmill_bytes key, wasmill_bytes value) {
+    wmt_current = t;
+    put(store, key, value);
+}
+
 bool wasmill_plugin_state_get(uint32_t store, timed_transform_list_u8_t *key, timed_transform_list_u8_t *ret) {
     wmt_current->host_calls++;
     wasmill_bytes value = wasmill_test_stored(wmt_current, store, wasmill_bytes_of(key->ptr, key->len));
