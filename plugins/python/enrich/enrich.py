@@ -67,9 +67,7 @@ class Enrich(Plugin):
         if not self.headers:
             return {}
         values = {ascii_lower(name): value for name, value in record.headers}
-        return {
-            field: text_of(values[header], header) for field, header in self.headers if header in values
-        }
+        return {field: text_of(values[header], header) for field, header in self.headers if header in values}
 
 
 def ascii_lower(name: str) -> str:

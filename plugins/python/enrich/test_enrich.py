@@ -1,6 +1,7 @@
 import unittest
 
 from enrich import Enrich
+
 from wasmill_sdk.testing import ConfigRefused, Harness, record
 
 CONFIG = {"fields": {"site": "x", "n": [1]}, "headers": {"agent": "User-Agent", "host": "Host"}}
@@ -27,12 +28,18 @@ class EnrichTest(unittest.TestCase):
 
     def test_a_header_that_differs_beyond_ascii_is_another(self) -> None:
         # The Kelvin sign is lower-cased to a k by Unicode, but not by ASCII.
-        run = Harness(Enrich, {"headers": {"a": "k"}}).run(record({}, headers={"\u212a": "1"}), record({}, headers={"K": "2"}))
+        run = Harness(Enrich, {"headers": {"a": "k"}}).run(
+            record({}, headers={"\u212a": "1"}), record({}, headers={"K": "2"})
+        )
         self.assertEqual(run.values(), ["{}", '{"a":"2"}'])
 
     def test_what_is_no_object_fails(self) -> None:
         run = Harness(Enrich, CONFIG).run(
-            record("[1]"), record(""), record({}, headers={"host": b"\xff"}), record('{"a":"\\ud800"}'), record('{"a":NaN}')
+            record("[1]"),
+            record(""),
+            record({}, headers={"host": b"\xff"}),
+            record('{"a":"\\ud800"}'),
+            record('{"a":NaN}'),
         )
         self.assertEqual(run.codes(), ["bad-json", "bad-json", "bad-utf8", "bad-json", "bad-json"])
 

@@ -1,6 +1,7 @@
 import unittest
 
 from sessions import Sessions
+
 from wasmill_sdk.testing import ConfigRefused, Harness, Input, record
 
 
@@ -17,7 +18,9 @@ class SessionsTest(unittest.TestCase):
         plugin = Harness(Sessions, {"gap_ms": 10})
         run = plugin.run(at(0), at(9), at(18), at(28))
         self.assertEqual(run.json(), [session(0, 18, 3)])
-        self.assertEqual((run.outputs[0].key, run.outputs[0].timestamp, run.outputs[0].timer), (b"k", 18, "close"))
+        self.assertEqual(
+            (run.outputs[0].key, run.outputs[0].timestamp, run.outputs[0].timer), (b"k", 18, "close")
+        )
         self.assertEqual(plugin.state("open"), {b"k": [[28, 28, 1]]})
         self.assertEqual(plugin.timers(), {(b"k", "close"): 38})
         self.assertEqual(plugin.advance(37).json(), [])

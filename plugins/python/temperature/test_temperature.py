@@ -4,6 +4,7 @@ import unittest
 from typing import Any
 
 from temperature import Temperature
+
 from wasmill_sdk.testing import Harness, Input, record
 
 
@@ -59,7 +60,8 @@ class TemperatureTest(unittest.TestCase):
 
     def test_to_the_bit(self) -> None:
         run = Harness(Temperature).run(
-            record('{"room":"a\\u0062","temp":-0,"ts":0}', key="ab"), record('{"room":"ab","temp":0.1,"ts":-1}', key="ab")
+            record('{"room":"a\\u0062","temp":-0,"ts":0}', key="ab"),
+            record('{"room":"ab","temp":0.1,"ts":-1}', key="ab"),
         )
         self.assertEqual(math.copysign(1, run.json()[0]["temp"]), -1)
         self.assertEqual(run.json()[1]["avg"], 0.05)

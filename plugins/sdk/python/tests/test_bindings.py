@@ -49,7 +49,9 @@ class Bindings(unittest.TestCase):
     def test_records_and_enums(self) -> None:
         generated = self.classes("imports/types", "imports/log", "imports/metrics", "exports/lifecycle")
         ours = {
-            {"PortDescription": "Port", "StoreDescription": "Store", "ConfigProblem": "Problem"}.get(name, name): kind
+            {"PortDescription": "Port", "StoreDescription": "Store", "ConfigProblem": "Problem"}.get(
+                name, name
+            ): kind
             for name, kind in vars(contract).items()
             if isinstance(kind, type) and kind.__module__ == contract.__name__
         }
@@ -78,7 +80,9 @@ class Bindings(unittest.TestCase):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
         }
         for module in ("state", "timers", "log", "metrics", "context"):
-            functions = {n.name for n in self.tree(f"imports/{module}").body if isinstance(n, ast.FunctionDef)}
+            functions = {
+                n.name for n in self.tree(f"imports/{module}").body if isinstance(n, ast.FunctionDef)
+            }
             used = {name for owner, name in taken if owner == module}
             self.assertTrue(used, module)
             self.assertLessEqual(used, functions, module)

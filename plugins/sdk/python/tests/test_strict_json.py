@@ -9,7 +9,9 @@ from wasmill_sdk.strict_json import JsonError, dumps, loads
 
 class Reading(unittest.TestCase):
     def test_what_is_json(self) -> None:
-        self.assertEqual(loads(b' {"a":[1,2.5,true,null,"\\u00e9\xc3\xa9"]} '), {"a": [1, 2.5, True, None, "éé"]})
+        self.assertEqual(
+            loads(b' {"a":[1,2.5,true,null,"\\u00e9\xc3\xa9"]} '), {"a": [1, 2.5, True, None, "éé"]}
+        )
         self.assertEqual(loads(b'"\\ud83d\\ude00"'), "\U0001f600")
         self.assertEqual(loads(b"123456789012345678901234567890"), 123456789012345678901234567890)
         self.assertEqual(loads(b"1e300"), 1e300)
@@ -60,7 +62,9 @@ class Reading(unittest.TestCase):
 
 class Writing(unittest.TestCase):
     def test_compact_utf8(self) -> None:
-        self.assertEqual(dumps({"é": [1, 1.5, None, True, '"\n']}), '{"é":[1,1.5,null,true,"\\"\\n"]}'.encode())
+        self.assertEqual(
+            dumps({"é": [1, 1.5, None, True, '"\n']}), '{"é":[1,1.5,null,true,"\\"\\n"]}'.encode()
+        )
 
     def test_what_json_cannot_hold(self) -> None:
         circle: list[object] = []

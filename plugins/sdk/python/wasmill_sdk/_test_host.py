@@ -47,7 +47,9 @@ class TestHost:
         else:
             now = self.wall_clock
         due = [
-            (time, key, name) for (own, key, name), time in self.timers.items() if own is clock and time <= now
+            (time, key, name)
+            for (own, key, name), time in self.timers.items()
+            if own is clock and time <= now
         ]
         due.sort()
         for _, key, name in due:

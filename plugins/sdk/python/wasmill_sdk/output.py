@@ -134,7 +134,7 @@ class Outputs:
         """Drops all outputs of the parent at hand, which is the last."""
         count = bisect_left(self.parents, parent)
         for gathered in (self.parents, self.values, self.ports, self.keys, self.timestamps, self.headers):
-            del gathered[count:]  # type: ignore[attr-defined]
+            del gathered[count:]
 
     def finish(self, failures: list[Failure]) -> Outbound:
         """The outputs as columns."""

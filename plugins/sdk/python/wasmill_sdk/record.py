@@ -127,9 +127,7 @@ class Timer:
 
     __slots__ = ("clock", "index", "key", "name", "partition", "time")
 
-    def __init__(
-        self, key: bytes, name: str, time: int, clock: Clock, partition: int, index: int
-    ) -> None:
+    def __init__(self, key: bytes, name: str, time: int, clock: Clock, partition: int, index: int) -> None:
         self.key = key
         """The key for which it was set."""
         self.name = name

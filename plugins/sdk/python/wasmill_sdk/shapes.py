@@ -122,9 +122,9 @@ def _read_fields(kind: Any, value: Any, at: str, strict: bool, report: _Report) 
     if strict:
         for name in value:
             if name not in fields:
-                known_names = ", ".join(f"`{known_name}`" for known_name in fields)
-                message = f"unknown option `{name}`; " + (f"known: {known_names}" if fields else "there are none")
-                faults.append((f"{at}/{escape_pointer(name)}", message))
+                known_names = ", ".join(f"`{field_name}`" for field_name in fields)
+                known_names = f"known: {known_names}" if fields else "there are none"
+                faults.append((f"{at}/{escape_pointer(name)}", f"unknown option `{name}`; {known_names}"))
     for pointer, message in faults:
         report(pointer, message)
     if faults:

@@ -63,9 +63,7 @@ class Store(Generic[T]):
 
     __slots__ = ("doc", "format", "name", "shared")
 
-    def __init__(
-        self, name: str, format: Format[T] = JSON, *, doc: str = "", shared: bool = False
-    ) -> None:
+    def __init__(self, name: str, format: Format[T] = JSON, *, doc: str = "", shared: bool = False) -> None:
         self.name = name
         """Kebab-case."""
         self.format = format

@@ -111,7 +111,7 @@ def _new_encoder() -> Any:
             ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_default
         ).encode
         return lambda value, _level: (encode(value),)
-    escape = json.encoder.encode_basestring  # type: ignore[attr-defined]
+    escape = json.encoder.encode_basestring
     # markers, default, encoder, indent, key and item separator, sort_keys, skipkeys, allow_nan
     return make({}, _default, escape, None, ":", ",", False, False, False)
 

@@ -59,7 +59,7 @@ def record(
     """A record to give to a plugin. Its value is written as ``ctx.emit`` does: a dict as JSON."""
     data = to_bytes(value)
     return Input(
-        value=None if data is INHERIT else data,  # type: ignore[arg-type]
+        value=None if data is INHERIT else data,
         key=None if key is None else key_bytes(key),
         timestamp=timestamp,
         headers=tuple(header_pairs(headers)),
@@ -153,7 +153,8 @@ class Harness:
     ) -> None:
         self._host = TestHost(lateness_ms)
         self._runtime = Runtime(plugin, self._host)
-        self._description = self._runtime.describe()
+        self.description = self._runtime.describe()
+        """What the plugin says of itself."""
         self._partition = partition
         self._offset = 0
         problems = self._runtime.configure(strict_json.dumps(dict(config or {})).decode())
@@ -163,7 +164,7 @@ class Harness:
     def run(self, *records: Input) -> Run:
         """Runs records: as one batch, or one by one when the plugin sets timers."""
         run = Run()
-        if not self._description.sets_timers:
+        if not self.description.sets_timers:
             self._process(run, records, 0)
             return run
         # A timer that one record sets may be due before the next.
@@ -200,9 +201,11 @@ class Harness:
     def timers(self, clock: Clock = Clock.EVENT_TIME) -> dict[tuple[bytes, str], int]:
         """The times of the timers that are set, by key and name."""
         return {
-            (key, name): time for (own, key, name), time in sorted(
+            (key, name): time
+            for (own, key, name), time in sorted(
                 self._host.timers.items(), key=lambda timer: (timer[1], timer[0][1:])
-            ) if own is clock
+            )
+            if own is clock
         }
 
     @property
@@ -233,9 +236,7 @@ class Harness:
             names = column(name.encode() for _, _, name in due)
             keys = column(key for _, key, _ in due)
             times = [time for time, _, _ in due]
-            out = self._runtime.on_timers(
-                DueTimers(len(due), self._partition, clock, keys, names, times)
-            )
+            out = self._runtime.on_timers(DueTimers(len(due), self._partition, clock, keys, names, times))
             for index, output in self._emitted(out, keys, left_out(), times):
                 run.outputs.append(Emitted(**output, timer=due[index][2]))
             for failure in out.failures:
@@ -260,7 +261,7 @@ class Harness:
             start = out.headers.ends[i - 1] if out.headers.ends and i else 0
             end = out.headers.ends[i] if out.headers.ends else 0
             output = {
-                "port": self._description.ports[out.ports[i] if out.ports else 0].name,
+                "port": self.description.ports[out.ports[i] if out.ports else 0].name,
                 "key": parent_keys[parent] if own_keys[i] is INHERIT else own_keys[i],
                 "value": parent_values[parent] if own_values[i] is INHERIT else own_values[i],
                 "timestamp": None if time < 0 else time,
@@ -270,11 +271,11 @@ class Harness:
         return result
 
     def _inbound(self, records: Sequence[Input]) -> Inbound:
-        inputs = self._description.inputs
+        inputs = self.description.inputs
         offsets = list(range(self._offset, self._offset + len(records)))
         self._offset += len(records)
         headers = Headers([], left_out(), left_out(), b"")
-        if self._description.reads_headers and any(one.headers for one in records):
+        if self.description.reads_headers and any(one.headers for one in records):
             pairs = [pair for one in records for pair in one.headers]
             ends, end = [], 0
             for one in records:
@@ -283,7 +284,7 @@ class Harness:
             names = column(name.encode() for name, _ in pairs)
             headers = Headers(ends, names, nullable(value for _, value in pairs), b"")
         origins = Origins([], [], [], [])
-        if self._description.reads_origins:
+        if self.description.reads_origins:
             origins = Origins(["test"], [], [], offsets)
         return Inbound(
             count=len(records),
