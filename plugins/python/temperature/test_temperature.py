@@ -58,6 +58,15 @@ class TemperatureTest(unittest.TestCase):
         self.assertEqual(run.codes(), ["out-of-range"])
         self.assertEqual([output["count"] for output in run.json()], [1, 2])
 
+    def test_a_change_beyond_what_a_float_holds_is_null(self) -> None:
+        run = Harness(Temperature).run(reading("a", -1.7e308), reading("a", 1.7e308))
+        self.assertEqual([output["delta"] for output in run.json()], [None, None])
+        self.assertEqual([output["avg"] for output in run.json()], [-1.7e308, 0.0])
+
+    def test_a_room_is_written_as_json(self) -> None:
+        room = 'a"\\\n\u00e9\u2028'
+        self.assertEqual(Harness(Temperature).run(reading(room, 1)).json()[0]["room"], room)
+
     def test_to_the_bit(self) -> None:
         run = Harness(Temperature).run(
             record('{"room":"a\\u0062","temp":-0,"ts":0}', key="ab"),

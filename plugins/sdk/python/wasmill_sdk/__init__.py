@@ -32,6 +32,7 @@ from .plugin import NoConfig, Plugin, Port, about
 from .record import Header, Origin, Record, Timer
 from .shapes import option
 from .store import BYTES, F64, JSON, S64, U64, UTF8, Format, Store, packed
+from .strict_json import quoted
 
 EVENT_TIME = Clock.EVENT_TIME
 """A timer's clock: the watermark."""
@@ -85,4 +86,5 @@ __all__ = [
     "export",
     "option",
     "packed",
+    "quoted",
 ]

@@ -133,11 +133,8 @@ class Context:
         Fails the record with ``no-key``, ``keyed-store`` or ``bad-state``. Changing what is returned
         changes nothing that is stored.
         """
-        if key is None and self._key is not None and store in self._stores:
-            data = self._state.get(self._stores[store], self._key, True)
-        else:
-            number, place = self._place(store, key)
-            data = self._state.get(number, place, key is None)
+        number, place = self._place(store, key)
+        data = self._state.get(number, place, key is None)
         if data is None:
             return default
         try:
@@ -170,6 +167,9 @@ class Context:
         number = self._stores.get(store)
         if number is None:
             raise RecordError("error", f"the plugin's class does not list {store!r}")
+        own = self._key
+        if key is None and own is not None:
+            return number, own
         if key is not None:
             if not store.shared:
                 raise RecordError(

@@ -42,15 +42,17 @@ HeaderSource = Mapping[str, "bytes | str | None"] | Iterable[tuple[str, "bytes |
 def to_bytes(value: Any) -> bytes | Inherit | None:
     """How values are written: text as UTF-8, bytes as they are, ``None`` null, all else JSON."""
     kind = type(value)
-    if kind is bytes or value is None or value is INHERIT:
-        return value  # type: ignore[no-any-return]
-    if isinstance(value, str):
-        try:
-            return value.encode()
-        except UnicodeEncodeError:
-            raise RecordError("bad-utf8", "the output is text with a lone surrogate") from None
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value)
+    # What is most frequent comes first.
+    if kind is not dict:
+        if kind is bytes or value is None or value is INHERIT:
+            return value  # type: ignore[no-any-return]
+        if isinstance(value, str):
+            try:
+                return value.encode()
+            except UnicodeEncodeError:
+                raise RecordError("bad-utf8", "the output is text with a lone surrogate") from None
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return bytes(value)
     try:
         return strict_json.dumps(value.value if kind is Json else value)
     except strict_json.JsonError as error:
