@@ -1,7 +1,9 @@
 """The six concepts, seen from a plugin: records, outputs, ports, state, timers, config."""
 
 import json
+import sys
 import unittest
+import unittest.mock
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -136,6 +138,28 @@ class Failures(unittest.TestCase):
         self.assertEqual(failure.message, "ValueError: odd ?")
         self.assertIn("test_plugin.py", failure.detail)
         failure.detail.encode()
+
+    def test_the_trace_reads_no_files_and_names_causes(self) -> None:
+        def process(r: Record, ctx: Context) -> None:
+            try:
+                raise KeyError("first")
+            except KeyError as error:
+                raise ValueError("second") from error
+
+        with (
+            unittest.mock.patch("os.stat", side_effect=AssertionError),
+            unittest.mock.patch("linecache.getlines") as read,
+        ):
+            detail = Harness(plugin(process)).run(record("x")).failures[0].detail
+        read.assert_not_called()
+        self.assertLess(detail.index("KeyError: 'first'"), detail.index("ValueError: second"))
+
+    def test_what_ends_a_program_fails_only_a_record(self) -> None:
+        def endless(r: Record, ctx: Context) -> None:
+            endless(r, ctx)
+
+        self.assertEqual(self.codes(endless), "error")
+        self.assertEqual(self.codes(lambda r, ctx: sys.exit(3)), "error")
 
     def test_a_failed_record_leaves_nothing(self) -> None:
         count = Store("count", U64)

@@ -7,16 +7,14 @@ Imported only by ``componentize-py``, where the generated bindings are.
 
 from __future__ import annotations
 
-import io
-import sys
 from typing import Any
 
 from componentize_py_types import Err
 from wit_world import exports
 from wit_world.imports import context, log, metrics, state, timers
 
-from .contract import ConfigProblem, Description, DueTimers, Inbound, Level, Outbound
-from .errors import valid_text
+from . import sandbox
+from .contract import ConfigProblem, Description, DueTimers, Inbound, Outbound
 from .plugin import Plugin
 from .runtime import NotConfigured, Runtime
 
@@ -41,36 +39,17 @@ class ComponentHost:
     seed = staticmethod(context.seed)
 
 
-class LogStream(io.TextIOBase):
-    """What is printed goes to the log, line by line: there is no standard output in the sandbox."""
-
-    def __init__(self, level: Level) -> None:
-        self._level = level
-        self._line = ""
-
-    def writable(self) -> bool:
-        """It is."""
-        return True
-
-    def write(self, text: str) -> int:
-        """Keeps what is no whole line yet."""
-        *lines, self._line = (self._line + text).split("\n")
-        for line in lines:
-            log.write(self._level, None, valid_text(line))
-        return len(text)
-
-
 def exports_of(plugin: type[Plugin]) -> dict[str, Any]:
     """The classes that the bindings look for in the app's module."""
     runtime = Runtime(plugin, ComponentHost())
-    sys.stdout = LogStream(Level.INFO)
-    sys.stderr = LogStream(Level.WARN)
 
     class Lifecycle(exports.Lifecycle):
         def describe(self) -> Description:
+            sandbox.close(log.write)
             return runtime.describe()
 
         def configure(self, config: str) -> None:
+            sandbox.close(log.write)
             problems: list[ConfigProblem] = runtime.configure(config)
             if problems:
                 raise Err(problems)

@@ -7,6 +7,8 @@ import traceback
 
 from .strict_json import JsonError
 
+_FRAMES_MAX = 20
+
 
 class RecordError(Exception):
     """Fails the record (or timer) at hand, and only that.
@@ -52,7 +54,7 @@ def valid_text(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def explain(error: Exception) -> tuple[str, str, str]:
+def explain(error: BaseException) -> tuple[str, str, str]:
     """Code, message and detail of what a record's function has raised."""
     if isinstance(error, RecordError):
         return valid_text(str(error.code)), valid_text(str(error.message)), valid_text(str(error.detail))
@@ -68,5 +70,30 @@ def explain(error: Exception) -> tuple[str, str, str]:
     kind = type(error).__name__
     # The message of a KeyError is only the key, and some errors have none.
     message = f"{kind}: {message}" if message else kind
-    detail = "".join(traceback.format_exception(error))
-    return code, valid_text(message), valid_text(detail)
+    return code, valid_text(message), valid_text(_trace(error))
+
+
+def _trace(error: BaseException) -> str:
+    """The stack trace, causes first, without the lines of the source.
+
+    `traceback` itself would look for the source's files, which a component may not.
+    """
+    chain: list[BaseException] = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        if cause in chain or chain[-1].__suppress_context__ and cause is not chain[-1].__cause__:
+            break
+        chain.append(cause)
+    parts = []
+    for one in reversed(chain):
+        lines = ["Traceback (most recent call last):"]
+        frames = list(traceback.walk_tb(one.__traceback__))
+        for frame, line in frames[:_FRAMES_MAX]:
+            lines.append(f'  File "{frame.f_code.co_filename}", line {line}, in {frame.f_code.co_qualname}')
+        if len(frames) > _FRAMES_MAX:
+            lines.append(f"  ... and {len(frames) - _FRAMES_MAX} more")
+        try:
+            lines.append(f"{type(one).__name__}: {one}")
+        except Exception:
+            lines.append(type(one).__name__)
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)

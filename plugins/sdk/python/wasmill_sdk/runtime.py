@@ -115,7 +115,7 @@ class Runtime:
             context._key = key
             try:
                 process(Record(key, value, index, batch), context)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 failures.append(self._fail(context, error))
             else:
                 if state_undo:
@@ -142,7 +142,7 @@ class Runtime:
             )
             try:
                 self._plugin.on_timer(timer, context)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 failures.append(self._fail(context, error))
             else:
                 context._state.undo.clear()
@@ -156,7 +156,7 @@ class Runtime:
     def _context(self, batch: Batch) -> Context:
         return Context(self._about, self._host, batch, self._stores, self._metrics, self._ports)
 
-    def _fail(self, context: Context, error: Exception) -> Failure:
+    def _fail(self, context: Context, error: BaseException) -> Failure:
         context._outputs.drop(context._index)
         context._state.rollback()
         context._timers.rollback()

@@ -48,8 +48,8 @@ def _int(text: str) -> int | float:
 # Calling a function for each whole number costs, so that is left to texts that may need it.
 _QUICK = json.JSONDecoder(parse_constant=_no_constant, parse_float=_float)
 _CAREFUL = json.JSONDecoder(parse_constant=_no_constant, parse_float=_float, parse_int=_int)
-_scan = _QUICK.scan_once
-_scan_carefully = _CAREFUL.scan_once
+_scan: Any = _QUICK.scan_once  # type: ignore[attr-defined]
+_scan_carefully: Any = _CAREFUL.scan_once  # type: ignore[attr-defined]
 
 
 def loads(data: bytes) -> Any:
