@@ -1,8 +1,8 @@
 import unittest
 
-from word_count import WordCount
-
 from wasmill_sdk.testing import Harness, record
+
+from word_count import WordCount
 
 
 class WordCountTest(unittest.TestCase):

@@ -1,9 +1,9 @@
 import unittest
 
-from word_split import WordSplit
+from wasmill_sdk.testing import ConfigRefused, Harness, record
 from words import words
 
-from wasmill_sdk.testing import ConfigRefused, Harness, record
+from word_split import WordSplit
 
 
 class Words(unittest.TestCase):

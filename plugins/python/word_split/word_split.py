@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from words import words
-
 from wasmill_sdk import Context, Plugin, Port, Record, RecordError, export, option
+from words import words
 
 
 class WordSplit(Plugin):

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from common import plugin
-
 from wasmill_sdk import (
     INHERIT,
     U64,
@@ -203,6 +202,27 @@ class Records(unittest.TestCase):
         )
         self.assertEqual((run.json(), run.codes()), ([[1.0, "?"]], ["bad-json"] * 3))
         self.assertEqual(run.failures[0].message, "/temp: must be a number, not true or false")
+
+    def test_a_field_that_is_read_stands_once(self) -> None:
+        @dataclass
+        class Reading:
+            temp: float
+
+        values = [
+            '{"temp":1,"temp":2}',
+            '{"temp":1,"t\\u0065mp":2}',
+            '{"x":1,"x":2,"temp":3}',
+            '{"x":{"temp":1,"a":"\\n"},"temp":3}',
+            '{"tmp":1}',
+            "[1]",
+        ]
+        for process in (
+            lambda r, ctx: ctx.emit(r.fields("temp")),
+            lambda r, ctx: ctx.emit([int(r.json(Reading).temp)]),
+        ):
+            run = Harness(plugin(process)).run(*(record(value) for value in values))
+            self.assertEqual((run.values(), run.codes()), (["[3]", "[3]"], ["bad-json"] * 4))
+            self.assertEqual([failure.index for failure in run.failures], [0, 1, 4, 5])
 
     def test_log_and_metrics(self) -> None:
         seen = Counter("seen_total", "Records seen")

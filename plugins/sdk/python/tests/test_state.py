@@ -5,7 +5,6 @@ import unittest.mock
 from typing import Any
 
 from common import plugin
-
 from wasmill_sdk import (
     F64,
     JSON,
@@ -19,6 +18,7 @@ from wasmill_sdk import (
     RecordError,
     Store,
     Timer,
+    json_of,
     packed,
 )
 from wasmill_sdk.testing import Harness, record
@@ -32,6 +32,7 @@ class State(unittest.TestCase):
             (Store("s", S64), -2, b"\xfe" + b"\xff" * 7),
             (Store("f", F64), 1.5, b"\0\0\0\0\0\0\xf8\x3f"),
             (Store("t", UTF8), "é", "é".encode()),
+            (Store("l", json_of(list[tuple[int, str]])), [(1, "a")], b'[[1,"a"]]'),
             (Store("p", packed("<2d")), (0.0, 1.5), b"\0" * 8 + b"\0\0\0\0\0\0\xf8\x3f"),
         ]
 
@@ -74,6 +75,13 @@ class State(unittest.TestCase):
         harness.stored("keyed")[b"k"] = b"short"
         run = harness.run(record("any", key="k"), record(), record(key="k"), record("range", key="k"))
         self.assertEqual(run.codes(), ["keyed-store", "no-key", "bad-state", "error"])
+
+    def test_what_is_stored_has_the_shape(self) -> None:
+        pairs = Store("pairs", json_of(list[tuple[int, str]]))
+        harness = Harness(plugin(lambda r, ctx: ctx.emit(ctx.get(pairs)), pairs=pairs))
+        for data, codes in ((b'[[1,"a"]]', []), (b"[[1]]", ["bad-state"]), (b'[[true,"a"]]', ["bad-state"])):
+            harness.stored("pairs")[b"k"] = data
+            self.assertEqual(harness.run(record(key="k")).codes(), codes)
 
     def test_a_store_is_fetched_once_per_call(self) -> None:
         count = Store("count", U64)
