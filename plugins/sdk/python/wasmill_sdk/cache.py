@@ -14,7 +14,8 @@ from .columns import column, entries, nullable
 from .contract import Clock
 from .host import Host
 
-_MISSING: Any = object()
+MISSING: Any = object()
+"""Not asked for yet."""
 _CANCELLED = -1
 
 
@@ -33,16 +34,16 @@ class StateCache:
         self.undo: list[tuple[int, bytes, Any, bool]] = []
         """Entries as they were before the record at hand touched them."""
 
-    def get(self, store: int, key: bytes, ahead: bool) -> bytes | None:
-        """What is stored. `ahead`: the first read fetches the values of all keys of the batch."""
+    def fetch(self, store: int, key: bytes, ahead: bool) -> bytes | None:
+        """What is stored and not in `values` yet.
+
+        `ahead`: the first time the values of all keys of the batch are fetched.
+        """
         values = self.values[store]
-        value = values.get(key, _MISSING)
-        if value is not _MISSING:
-            return value  # type: ignore[no-any-return]
         if ahead and not self._fetched[store]:
             self._fetch(store)
-            value = values.get(key, _MISSING)
-            if value is not _MISSING:
+            value = values.get(key, MISSING)
+            if value is not MISSING:
                 return value  # type: ignore[no-any-return]
         values[key] = found = self._host.state_get(store, key)
         return found
@@ -58,7 +59,7 @@ class StateCache:
     def set(self, store: int, key: bytes, value: bytes | None) -> None:
         """Stores a value, or removes it."""
         values, dirty = self.values[store], self._dirty[store]
-        self.undo.append((store, key, values.get(key, _MISSING), key in dirty))
+        self.undo.append((store, key, values.get(key, MISSING), key in dirty))
         dirty[key] = None
         values[key] = value
 
@@ -66,7 +67,7 @@ class StateCache:
         """Takes back what the record at hand has stored."""
         while self.undo:
             store, key, before, was_dirty = self.undo.pop()
-            if before is _MISSING:
+            if before is MISSING:
                 del self.values[store][key]
             else:
                 self.values[store][key] = before

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar, overload
 
 from .batch import Batch
-from .cache import StateCache, TimerCache
+from .cache import MISSING, StateCache, TimerCache
 from .contract import Clock, Level
 from .errors import RecordError, valid_text
 from .host import Host
@@ -134,7 +134,9 @@ class Context:
         changes nothing that is stored.
         """
         number, place = self._place(store, key)
-        data = self._state.get(number, place, key is None)
+        data = self._state.values[number].get(place, MISSING)
+        if data is MISSING:
+            data = self._state.fetch(number, place, key is None)
         if data is None:
             return default
         try:
