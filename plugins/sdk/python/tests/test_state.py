@@ -154,6 +154,23 @@ class Timers(unittest.TestCase):
         self.assertEqual(harness.advance(100).values(), ["k.again", "k.once"])
         self.assertEqual(harness.timers(), {})
 
+    def test_the_host_gets_every_change_in_order(self) -> None:
+        harness = Harness(self.Alarm)
+        calls: list[list[int]] = []
+        real = harness._host.timer_set_many
+
+        def spy(clock: Any, keys: Any, names: Any, times: list[int]) -> None:
+            calls.append(times)
+            real(clock, keys, names, times)
+
+        harness._host.timer_set_many = spy  # type: ignore[method-assign]
+        batch = harness._inbound(
+            [record({"x": 5}, key="k"), record({"x": 6, "bad": 7}, key="k"), record({"x": None}, key="k")]
+        )
+        harness._host.begin([0, 0, 0])
+        self.assertEqual(len(harness._runtime.process(batch).failures), 1)
+        self.assertEqual(calls, [[5, -1]])
+
     def test_a_failed_record_or_timer_leaves_none(self) -> None:
         harness = Harness(self.Alarm)
         harness.run(record({"x": 5}, key="k"))
