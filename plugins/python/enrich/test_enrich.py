@@ -1,8 +1,8 @@
 import unittest
 
-from wasmill_sdk.testing import ConfigRefused, Harness, record
-
 from enrich import Enrich
+
+from wasmill_sdk.testing import ConfigRefused, Harness, record
 
 CONFIG = {"fields": {"site": "x", "n": [1]}, "headers": {"agent": "User-Agent", "host": "Host"}}
 

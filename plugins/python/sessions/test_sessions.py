@@ -1,6 +1,7 @@
 import unittest
 
 from sessions import Sessions
+
 from wasmill_sdk.testing import ConfigRefused, Harness, Input, record
 
 

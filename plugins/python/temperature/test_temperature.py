@@ -3,9 +3,9 @@ import struct
 import unittest
 from typing import Any
 
-from wasmill_sdk.testing import Harness, Input, record
-
 from temperature import Temperature
+
+from wasmill_sdk.testing import Harness, Input, record
 
 
 def reading(room: str, temp: Any, key: str | None = None, ts: Any = 7) -> Input:

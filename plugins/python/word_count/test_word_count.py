@@ -1,8 +1,8 @@
 import unittest
 
-from wasmill_sdk.testing import Harness, record
-
 from word_count import WordCount
+
+from wasmill_sdk.testing import Harness, record
 
 
 class WordCountTest(unittest.TestCase):

@@ -1,9 +1,9 @@
 import unittest
 
-from wasmill_sdk.testing import ConfigRefused, Harness, record
+from word_split import WordSplit
 from words import words
 
-from word_split import WordSplit
+from wasmill_sdk.testing import ConfigRefused, Harness, record
 
 
 class Words(unittest.TestCase):

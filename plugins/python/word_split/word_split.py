@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from wasmill_sdk import Context, Plugin, Port, Record, RecordError, export, option
 from words import words
+
+from wasmill_sdk import Context, Plugin, Port, Record, RecordError, export, option
 
 
 class WordSplit(Plugin):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from common import describe, plugin
+
 from wasmill_sdk import (
     U64,
     Context,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from common import plugin
+
 from wasmill_sdk import (
     INHERIT,
     U64,

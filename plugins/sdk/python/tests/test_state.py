@@ -5,6 +5,7 @@ import unittest.mock
 from typing import Any
 
 from common import plugin
+
 from wasmill_sdk import (
     F64,
     JSON,
