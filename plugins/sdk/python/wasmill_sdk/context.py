@@ -133,7 +133,9 @@ class Context:
         Fails the record with ``no-key``, ``keyed-store`` or ``bad-state``. Changing what is returned
         changes nothing that is stored.
         """
-        number, place = self._place(store, key)
+        number, place = self._stores.get(store), self._key
+        if key is not None or number is None or place is None:
+            number, place = self._place(store, key)
         data = self._state.values[number].get(place, MISSING)
         if data is MISSING:
             data = self._state.fetch(number, place, key is None)
@@ -154,7 +156,9 @@ class Context:
         Fails the record with ``no-key`` or ``keyed-store``.
         """
         data = store.format.write(value)
-        number, place = self._place(store, key)
+        number, place = self._stores.get(store), self._key
+        if key is not None or number is None or place is None:
+            number, place = self._place(store, key)
         self._state.set(number, place, data)
 
     def remove(self, store: Store[Any], *, key: bytes | str | None = None) -> None:
@@ -169,9 +173,6 @@ class Context:
         number = self._stores.get(store)
         if number is None:
             raise RecordError("error", f"the plugin's class does not list {store!r}")
-        own = self._key
-        if key is None and own is not None:
-            return number, own
         if key is not None:
             if not store.shared:
                 raise RecordError(

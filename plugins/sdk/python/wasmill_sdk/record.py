@@ -118,9 +118,12 @@ class Record:
         Fails the record with ``no-value``, or with ``bad-json`` when one is missing or stands twice.
         """
         data = self._some_value()
-        value = _loads(data, _may_repeat(data, names))
+        value = _loads(data, False)
         if not isinstance(value, dict):
             raise RecordError("bad-json", "the value is no JSON object")
+        # As many colons as fields: none stands twice. Else it takes a closer look.
+        if data.count(b":") != len(value) and _may_repeat(data, names):
+            value = _loads(data, True)
         if type(value) is strict_json.Repeating:
             for name in names:
                 if name in value.repeated:
@@ -150,10 +153,7 @@ def _may_repeat(data: bytes, names: tuple[str, ...]) -> bool:
     """A name stands more often than once, be it in a text, or may be written with escapes."""
     if b"\\" in data:
         return True
-    for quoted in _quoted(names):
-        if data.count(quoted) > 1:
-            return True
-    return False
+    return any(data.count(quoted) > 1 for quoted in _quoted(names))
 
 
 @functools.cache
