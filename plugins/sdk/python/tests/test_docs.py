@@ -32,12 +32,9 @@ class Readme(unittest.TestCase):
         self.assertEqual(Harness(made).run(record(key="a")).json(), [{"word": "a", "count": 1}])
 
     def test_the_config(self) -> None:
-        head = (
-            "from dataclasses import dataclass\nfrom wasmill_sdk import Plugin, option\nclass Made(Plugin):\n"
-        )
-        made = run(head + BLOCKS[1] + "    def process(self, record, ctx): ctx.emit(self.config.gap_ms)\n")[
-            "Made"
-        ]
+        head = "from dataclasses import dataclass\nfrom wasmill_sdk import *\nclass Made(Plugin):\n"
+        tail = "    def process(self, record, ctx): ctx.emit(self.config.gap_ms)\n"
+        made = run(head + BLOCKS[1] + tail)["Made"]
         self.assertEqual(Harness(made, {"gap_ms": 2}).run(record()).values(), ["2"])
         with self.assertRaises(ConfigRefused):
             Harness(made, {"gap_ms": 0})
