@@ -28,6 +28,8 @@
 
 pub(crate) mod host;
 mod records;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
