@@ -5,21 +5,27 @@ use std::ops::Bound;
 
 use record::offset::{NextOffset, Timestamp};
 use record::store::{Checkpoint, InputPosition, Page, StateAccess, StoreError, TaskState};
+use record::timer::{Clock, Timer};
 use record::{Batch, Column};
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
+/// Timers by clock, key and name.
+type Timers = BTreeMap<(Clock, Vec<u8>, String), Timestamp>;
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MapState {
     stores: Vec<Map>,
-    savepoints: Vec<Vec<Map>>,
+    timers: Timers,
+    earliest_set: [Option<Timestamp>; 2],
+    savepoints: Vec<(Vec<Map>, Timers)>,
 }
 
 impl MapState {
     pub(crate) fn new(stores: usize) -> Self {
         Self {
             stores: vec![Map::new(); stores],
-            savepoints: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -78,14 +84,33 @@ impl StateAccess for MapState {
         Ok(())
     }
 
+    fn timer(&mut self, clock: Clock, key: &[u8], name: &str) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.timers.get(&(clock, key.to_vec(), name.to_owned())).copied())
+    }
+
+    fn set_timer(&mut self, clock: Clock, key: &[u8], name: &str, time: Timestamp) -> Result<(), StoreError> {
+        if name.is_empty() || time < 0 {
+            return Err(StoreError::Misuse(format!("the timer `{name}` at {time}")));
+        }
+        let earliest = &mut self.earliest_set[clock.index()];
+        *earliest = Some(earliest.map_or(time, |before| before.min(time)));
+        self.timers.insert((clock, key.to_vec(), name.to_owned()), time);
+        Ok(())
+    }
+
+    fn cancel_timer(&mut self, clock: Clock, key: &[u8], name: &str) -> Result<(), StoreError> {
+        self.timers.remove(&(clock, key.to_vec(), name.to_owned()));
+        Ok(())
+    }
+
     fn savepoint(&mut self) -> u64 {
-        self.savepoints.push(self.stores.clone());
+        self.savepoints.push((self.stores.clone(), self.timers.clone()));
         self.savepoints.len() as u64
     }
 
     fn rollback(&mut self, to: u64) -> Result<(), StoreError> {
         let saved = (to as usize).checked_sub(1).and_then(|at| self.savepoints.get(at));
-        self.stores = saved
+        (self.stores, self.timers) = saved
             .cloned()
             .ok_or_else(|| StoreError::Misuse(format!("no savepoint {to}")))?;
         Ok(())
@@ -112,6 +137,28 @@ impl TaskState for MapState {
 
     fn position(&self) -> Option<&InputPosition> {
         None
+    }
+
+    fn next_timer(&mut self, clock: Clock) -> Result<Option<Timestamp>, StoreError> {
+        let own = self.timers.iter().filter(|((of, ..), _)| *of == clock);
+        Ok(own.map(|(_, time)| *time).min())
+    }
+
+    fn take_timers(&mut self, clock: Clock, time: Timestamp) -> Result<Vec<Timer>, StoreError> {
+        let mut taken = Vec::new();
+        self.timers.retain(|(of, key, name), at| {
+            let is_due = *of == clock && *at == time;
+            if is_due {
+                let (key, name) = (key.clone(), name.clone());
+                taken.push(Timer { time, key, name });
+            }
+            !is_due
+        });
+        Ok(taken)
+    }
+
+    fn earliest_set(&mut self, clock: Clock) -> Option<Timestamp> {
+        self.earliest_set[clock.index()].take()
     }
 
     fn keep(&mut self) {
