@@ -46,7 +46,7 @@ impl Bytes {
 }
 
 fn from_hex(text: &str) -> Vec<u8> {
-    assert!(text.len() % 2 == 0, "`{text}` is no hex");
+    assert!(text.len().is_multiple_of(2), "`{text}` is no hex");
     (0..text.len() / 2)
         .map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap_or_else(|_| panic!("`{text}` is no hex")))
         .collect()

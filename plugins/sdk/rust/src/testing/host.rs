@@ -10,6 +10,9 @@ use crate::column::{self, Column};
 /// By clock (as a number), key and name.
 type TimerId = (u8, Vec<u8>, String);
 
+/// The key and the name of a timer that is due.
+type Due = (Vec<u8>, String);
+
 /// What a plugin sees of its task.
 #[derive(Default)]
 pub(crate) struct World {
@@ -24,7 +27,7 @@ pub(crate) struct World {
 
 impl World {
     /// Removes the timers of the earliest time in a range and answers them, by key, then name.
-    pub(super) fn take_due(&mut self, clock: Clock, after: i64, until: i64) -> Option<(i64, Vec<(Vec<u8>, String)>)> {
+    pub(super) fn take_due(&mut self, clock: Clock, after: i64, until: i64) -> Option<(i64, Vec<Due>)> {
         let is_due = |id: &TimerId, time: i64| id.0 == clock as u8 && time > after && time <= until;
         let due = self.timers.iter().filter(|(id, time)| is_due(id, **time));
         let first = due.map(|(_, time)| *time).min()?;
