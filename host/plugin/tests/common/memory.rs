@@ -9,15 +9,12 @@ use record::timer::{Clock, Timer};
 use record::{Batch, Column};
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
-
-/// Timers by clock, key and name.
 type Timers = BTreeMap<(Clock, Vec<u8>, String), Timestamp>;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MapState {
     stores: Vec<Map>,
     timers: Timers,
-    earliest_set: [Option<Timestamp>; 2],
     savepoints: Vec<(Vec<Map>, Timers)>,
 }
 
@@ -89,11 +86,9 @@ impl StateAccess for MapState {
     }
 
     fn set_timer(&mut self, clock: Clock, key: &[u8], name: &str, time: Timestamp) -> Result<(), StoreError> {
-        if name.is_empty() || time < 0 {
+        if time < 0 || name.is_empty() {
             return Err(StoreError::Misuse(format!("the timer `{name}` at {time}")));
         }
-        let earliest = &mut self.earliest_set[clock.index()];
-        *earliest = Some(earliest.map_or(time, |before| before.min(time)));
         self.timers.insert((clock, key.to_vec(), name.to_owned()), time);
         Ok(())
     }
@@ -140,25 +135,17 @@ impl TaskState for MapState {
     }
 
     fn next_timer(&mut self, clock: Clock) -> Result<Option<Timestamp>, StoreError> {
-        let own = self.timers.iter().filter(|((of, ..), _)| *of == clock);
-        Ok(own.map(|(_, time)| *time).min())
+        let of_clock = self.timers.iter().filter(|((of, ..), _)| *of == clock);
+        Ok(of_clock.map(|(_, time)| *time).min())
     }
 
     fn take_timers(&mut self, clock: Clock, time: Timestamp) -> Result<Vec<Timer>, StoreError> {
-        let mut taken = Vec::new();
-        self.timers.retain(|(of, key, name), at| {
-            let is_due = *of == clock && *at == time;
-            if is_due {
-                let (key, name) = (key.clone(), name.clone());
-                taken.push(Timer { time, key, name });
-            }
-            !is_due
-        });
-        Ok(taken)
+        let taken = self.timers.extract_if(.., |(of, ..), at| *of == clock && *at == time);
+        Ok(taken.map(|((_, key, name), time)| Timer { time, key, name }).collect())
     }
 
-    fn earliest_set(&mut self, clock: Clock) -> Option<Timestamp> {
-        self.earliest_set[clock.index()].take()
+    fn earliest_set(&mut self, _: Clock) -> Option<Timestamp> {
+        None
     }
 
     fn keep(&mut self) {
