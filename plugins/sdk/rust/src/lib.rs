@@ -30,6 +30,11 @@
 //! stored, set and emitted is dropped when it answers with an error, and the record fails alone.
 //! Results must not depend on how records are cut into batches, so keep in `self` only what comes
 //! from the configuration; state belongs into a [`Store`].
+//!
+//! A plugin that says [`About::sets_timers`] can ask to be called back: [`Context::set_timer`] sets a
+//! timer by its name under the record's key, and [`Plugin::on_timer`] runs when the watermark has come
+//! to its time; [`Context::set_wall_timer`] waits for the clock on the wall. The shipped plugin
+//! `sessions` is an example.
 
 mod about;
 mod cache;
