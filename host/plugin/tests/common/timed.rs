@@ -17,6 +17,11 @@ use crate::table::Record;
 /// A header's name and value.
 type Header = (Vec<u8>, Option<Vec<u8>>);
 
+/// A store's name and all that it holds.
+type Whole = (String, BTreeMap<Vec<u8>, Vec<u8>>);
+/// A timer: wall clock or not, key, name, time.
+type Set = (bool, Vec<u8>, String, Timestamp);
+
 /// How the records of a step are cut into batches.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cut {
@@ -94,7 +99,7 @@ impl Timed {
     }
 
     /// All stores, whole.
-    pub(crate) fn stores(&mut self) -> Vec<(String, BTreeMap<Vec<u8>, Vec<u8>>)> {
+    pub(crate) fn stores(&mut self) -> Vec<Whole> {
         let names: Vec<_> = self
             .transform
             .description()
@@ -124,8 +129,8 @@ impl Timed {
             .collect()
     }
 
-    /// All timers that are set: wall clock or not, key, name, time. They are taken out.
-    pub(crate) fn timers(&mut self) -> Result<Vec<(bool, Vec<u8>, String, Timestamp)>, String> {
+    /// All timers that are set. They are taken out.
+    pub(crate) fn timers(&mut self) -> Result<Vec<Set>, String> {
         let mut timers = Vec::new();
         let Some(state) = self.state() else { return Ok(timers) };
         for clock in Clock::ALL {
@@ -278,7 +283,7 @@ impl Timed {
 
     fn gather(&self, emitted: &Emitted, parents: &Batch, first: usize, timers: Option<&[String]>, answer: &mut Answer) {
         let ports = &self.transform.description().ports;
-        for port in 0..ports.len() {
+        for (port, spec) in ports.iter().enumerate() {
             // Headers of their own are looked at below; the rest is filled in as the task does.
             let mut filled = Batch::new(Arc::from("out"), 0);
             filled.extend_from_port(emitted, port as u8, parents);
@@ -297,7 +302,7 @@ impl Timed {
                 answer.outputs.push(Output {
                     parent: if timers.is_some() { first } else { first + parent },
                     timer: timers.map(|names| names[parent].clone()),
-                    port: ports[port].name.clone(),
+                    port: spec.name.clone(),
                     key: filled.keys.get(place).map(<[u8]>::to_vec),
                     value: filled.values.get(place).map(<[u8]>::to_vec),
                     timestamp: filled.timestamps[place],
