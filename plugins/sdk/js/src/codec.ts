@@ -67,6 +67,11 @@ export function decode(binary: Binary): string | undefined {
   }
 }
 
+/** The text of UTF-8 bytes; `undefined` when they are none. */
+export function textOf(bytes: Uint8Array): string | undefined {
+  return decode(toBinary(bytes));
+}
+
 /** The UTF-8 bytes of a text. Halves of surrogate pairs become U+FFFD. */
 export function encode(text: string): Binary {
   if (ASCII.test(text)) return text;

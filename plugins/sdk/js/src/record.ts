@@ -1,10 +1,10 @@
 // One record, or one timer, read from its batch.
 
-import type { Binary } from './codec.ts';
+import { encode, type Binary } from './codec.ts';
 import { Entries, Times } from './column.ts';
 import type { Clock, DueTimers, Inbound } from './contract.ts';
 import { RecordError } from './errors.ts';
-import { parseJson, type Json } from './json.ts';
+import { badJson, parseJson, type Json } from './json.ts';
 import { readFast, readJson, type Shape } from './shape.ts';
 
 /** A header: a name and a value, which may be null. */
@@ -85,6 +85,12 @@ export class Record {
     return keys.text(this.index, 'the key');
   }
 
+  /** Whether the key is this text: quicker than to compare with `keyText`, and never throws. */
+  keyIs(text: string): boolean {
+    const { keys } = this.#batch;
+    return !keys.isNull(this.index) && keys.binary(this.index) === encode(text);
+  }
+
   /** The value as text. Throws `no-value` or `bad-utf8`. */
   text(): string {
     const { values } = this.#batch;
@@ -103,9 +109,17 @@ export class Record {
       const fast = readFast(shape, values.binary(this.index));
       if (fast !== undefined) return fast;
     }
-    const text = values.textOrNone(this.index);
-    if (text === undefined) throw new RecordError('bad-json', 'the value cannot be read as JSON: it is no valid UTF-8');
+    const text = this.jsonText();
     return shape === undefined ? parseJson(text) : readJson(shape, text);
+  }
+
+  /** The value as the text of JSON, not read yet. Throws `no-value` or, where it is no UTF-8, `bad-json`. */
+  jsonText(): string {
+    const { values } = this.#batch;
+    if (values.isNull(this.index)) throw noValue();
+    const text = values.textOrNone(this.index);
+    if (text === undefined) throw badJson('it is no valid UTF-8');
+    return text;
   }
 
   /** Milliseconds since 1970 UTC; null for none. */

@@ -156,6 +156,18 @@ export function array<T>(of: Shape<T>, options: { doc?: string } = {}): Shape<T[
   };
 }
 
+/** A list of a fixed length, each item with a shape of its own. */
+export function tuple<const T extends readonly Shape<any>[]>(...of: T): Shape<{ -readonly [K in keyof T]: Infer<T[K]> }> {
+  return {
+    what: `a list of ${of.length}`,
+    schema: { type: 'array', prefixItems: of.map(schemaOf), items: false, minItems: of.length },
+    read(value, pointer, problems, strict) {
+      if (!Array.isArray(value) || value.length !== of.length) return wrong(problems, pointer, `must be ${this.what}`);
+      return of.map((shape, i) => shape.read(value[i]!, pointer + pointerTo(i), problems, strict)) as never;
+    },
+  };
+}
+
 /** A table with any names. */
 export function table<T>(of: Shape<T>, options: { doc?: string } = {}): Shape<Map<string, T>> {
   return {
