@@ -127,18 +127,20 @@ export function columnOfBinaries(parts: readonly (Binary | null)[]): Column {
   return { data: fromBinary(parts.join('')), ends, marks: marks ?? EMPTY.marks };
 }
 
-/** Times that are read, without a `bigint` in between. */
+/**
+ * Times that are read. The types that are generated say `BigInt64Array`; a component gets a plain array,
+ * of numbers where they are exact.
+ */
 export class Times {
-  readonly #words: Int32Array;
+  readonly #times: ArrayLike<bigint | number>;
 
-  constructor(times: BigInt64Array) {
-    this.#words = new Int32Array(times.buffer, times.byteOffset, times.length * 2);
+  constructor(times: ArrayLike<bigint | number>) {
+    this.#times = times;
   }
 
   /** The time at a place; -1 when there is none. */
   at(i: number): number {
-    const high = this.#words[2 * i + 1];
-    return high === undefined ? -1 : high * 0x1_0000_0000 + (this.#words[2 * i]! >>> 0);
+    return Number(this.#times[i] ?? -1);
   }
 }
 

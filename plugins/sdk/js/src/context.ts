@@ -144,9 +144,10 @@ export class Context<S extends StoreSpecs = StoreSpecs, P extends string = strin
     return Number(this.#call.fixed.host.context.watermark(this.#call.index));
   }
 
-  /** A seed of 64 bits for random numbers. The same on replay. */
+  /** A seed of 64 bits for random numbers. The same on replay. In a component its last bits are rounded. */
   seed(): bigint {
-    return this.#call.fixed.host.context.seed(this.#call.index);
+    // The toolchain hands over a signed `number`, whatever the generated types say.
+    return BigInt.asUintN(64, BigInt(this.#call.fixed.host.context.seed(this.#call.index)));
   }
 
   /** The pipeline's name. */
