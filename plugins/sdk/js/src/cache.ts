@@ -101,12 +101,13 @@ export class StoreCache {
   }
 
   #place(slot: Slot, cell: unknown, dirty: boolean): void {
+    const cells = this.#cells;
     // Without holes, which would make the arrays slow.
-    while (this.#cells.length <= slot) {
-      this.#cells.push(undefined);
+    while (cells.length < slot) {
+      cells.push(undefined);
       this.#dirty.push(false);
     }
-    this.#cells[slot] = cell;
+    cells[slot] = cell;
     this.#dirty[slot] = dirty;
   }
 

@@ -110,10 +110,22 @@ export function f64s<const N extends number>(count: N): Format<Numbers<N>, reado
     },
     toCell(value) {
       if (value.length !== count) throw new RangeError(`${value.length} numbers, not ${count}`);
-      return value.slice();
+      return copy(value);
     },
-    fromCell: (cell) => cell.slice() as unknown as Numbers<N>,
+    fromCell: (cell) => copy(cell) as unknown as Numbers<N>,
   };
+}
+
+/** For few numbers twice as fast in QuickJS as `slice`. */
+function copy(numbers: readonly number[]): readonly number[] {
+  switch (numbers.length) {
+    case 2:
+      return [numbers[0]!, numbers[1]!];
+    case 3:
+      return [numbers[0]!, numbers[1]!, numbers[2]!];
+    default:
+      return numbers.slice();
+  }
 }
 
 /** A tuple of `N` numbers; up to four have types of their own. */

@@ -74,9 +74,11 @@ export class StoreHandle {
     return cell === null ? undefined : this.#spec.format.fromCell(cell);
   }
 
-  put(...args: [value: unknown] | [key: string | Uint8Array, value: unknown]): void {
-    const value = args[args.length - 1];
-    const slot = this.#slot(args.length > 1 ? (args[0] as string | Uint8Array) : undefined);
+  // A keyed store is given the value alone.
+  put(first: unknown, second?: unknown): void {
+    const alone = this.#spec.keyed && second === undefined;
+    const value = alone ? first : second;
+    const slot = this.#slot(alone ? undefined : (first as string | Uint8Array));
     if (value === undefined || value === null) {
       throw new TypeError(`${value} cannot be stored in \`${this.#name}\`; use remove()`);
     }
