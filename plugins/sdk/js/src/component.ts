@@ -14,6 +14,14 @@ import { describe, Runtime } from './runtime.ts';
 Date.now = refused('Date.now', 'ctx.now()');
 Math.random = refused('Math.random', 'ctx.seed()');
 
+// A bigint in JSON is a number with all its digits, without a walk through each value before.
+const raw = (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON;
+Object.defineProperty(BigInt.prototype, 'toJSON', {
+  value(this: bigint) {
+    return raw(`${this}`);
+  },
+});
+
 let runtime: Runtime | undefined;
 
 function configured(): Runtime {
