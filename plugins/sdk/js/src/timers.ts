@@ -81,7 +81,8 @@ function id(key: Binary, name: Binary): string {
 
 function checked(name: string): Binary {
   const binary = encode(name);
-  if (binary.length === 0) throw new RecordError('no-timer-name', 'a timer needs a name');
-  if (binary.length > NAME_BYTES_MAX) throw new RangeError(`a timer's name has at most ${NAME_BYTES_MAX} bytes`);
+  if (binary.length === 0 || binary.length > NAME_BYTES_MAX) {
+    throw new RecordError('no-timer-name', `a timer's name has 1 to ${NAME_BYTES_MAX} bytes, not ${binary.length}`);
+  }
   return binary;
 }
