@@ -92,7 +92,8 @@ pub struct Put {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Cause {
     put: u64,
-    sub: usize,
+    /// The sub-topology; `None`: it was put in.
+    sub: Option<usize>,
     partition: u32,
 }
 
@@ -266,18 +267,19 @@ impl Driver {
         self.now
     }
 
-    /// What was written to a topic, in order.
+    /// What was written to a topic, in order; with `all`, also what was put in there.
     #[must_use]
-    pub fn produced(&self, topic: TopicId) -> Vec<Produced> {
-        let mut all: Vec<(Cause, Produced)> = Vec::new();
+    pub fn produced(&self, topic: TopicId, all: bool) -> Vec<Produced> {
+        let is_wanted = |cause: &Cause| all || cause.sub.is_some();
+        let mut found: Vec<(Cause, Produced)> = Vec::new();
         for held in &self.topics[topic.0 as usize] {
-            for (i, cause) in held.causes.iter().enumerate() {
-                all.push((*cause, produced(&held.batch, i)));
+            for (i, cause) in held.causes.iter().enumerate().filter(|(_, cause)| is_wanted(cause)) {
+                found.push((*cause, produced(&held.batch, i)));
             }
         }
         // Stable: what one task wrote for one record stays in order.
-        all.sort_by_key(|(cause, _)| *cause);
-        all.into_iter().map(|(_, produced)| produced).collect()
+        found.sort_by_key(|(cause, _)| *cause);
+        found.into_iter().map(|(_, produced)| produced).collect()
     }
 
     /// The dead letters, in order.
@@ -334,7 +336,7 @@ impl Driver {
         self.puts += 1;
         let cause = Cause {
             put: self.puts,
-            sub: 0,
+            sub: None,
             partition: 0,
         };
         let topology = Arc::clone(&self.topology);
@@ -521,7 +523,7 @@ impl Driver {
             .iter()
             .map(|offset| Cause {
                 put: held.causes[*offset as usize].put,
-                sub: s,
+                sub: Some(s),
                 partition,
             })
             .collect();
