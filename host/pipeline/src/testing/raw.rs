@@ -22,7 +22,7 @@ pub(super) struct TestFile {
     #[schemars(range(min = 1, max = 1024))]
     partitions: Option<u32>,
     /// The wall clock at the start of each case.
-    #[schemars(schema_with = "time")]
+    #[schemars(default, schema_with = "time")]
     clock: Option<Json>,
     /// The cases, each with state of its own.
     #[schemars(length(min = 1))]
@@ -79,10 +79,10 @@ struct Step {
     /// Bytes.
     value_hex: Option<String>,
     /// The event time. Left out: the wall clock.
-    #[schemars(schema_with = "time")]
+    #[schemars(default, schema_with = "time")]
     timestamp: Option<Json>,
     /// Texts by name.
-    #[schemars(schema_with = "headers")]
+    #[schemars(default, schema_with = "headers")]
     headers: Option<Json>,
     /// Where it stands in its topic.
     #[schemars(range(max = 1023))]
@@ -106,10 +106,10 @@ struct Record {
     /// Bytes.
     value_hex: Option<String>,
     /// The event time.
-    #[schemars(schema_with = "time")]
+    #[schemars(default, schema_with = "time")]
     timestamp: Option<Json>,
     /// Texts by name.
-    #[schemars(schema_with = "headers")]
+    #[schemars(default, schema_with = "headers")]
     headers: Option<Json>,
     /// Where it stands in its topic.
     #[schemars(range(max = 1023))]

@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use pipeline::testing::SUFFIX;
+use record::error::Code;
 
 use crate::failure::Failure;
 use crate::output::Output;
@@ -102,8 +103,13 @@ fn conclude(args: &TestArgs, reports: &[FileReport]) -> Result<(), Failure> {
                 next: "`wasmill build DIR`, with the directory of the plugin's source, builds it".to_owned(),
             });
         }
-        return Err(Failure::Invalid {
-            file: report.path.clone(),
+        let path = report.path.display();
+        return Err(Failure::Other {
+            code: Code("E0809"),
+            invalid: true,
+            what: format!("{path} is not valid"),
+            place: None,
+            next: format!("mend the places above, then `wasmill test {path}`"),
         });
     }
     let (passed, failed, _) = report::counts(reports);

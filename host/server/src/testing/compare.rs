@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pipeline::Loaded;
-use pipeline::testing::{Case, Data, Expected, ExpectedLetter, ExpectedRecord, decode, find_node};
+use pipeline::testing::{Case, Data, Expected, ExpectedLetter, ExpectedRecord, decode};
 use serde_json::{Value as Json, json};
 use task::{Produced, Refused};
 
@@ -268,25 +268,29 @@ fn compare_error(case: &Case, failures: &[(String, String)]) -> Option<Differenc
     })
 }
 
+/// The order in which what came is laid beside what is expected: as it came, or, where the order does
+/// not matter, each beside the first expected record that it matches.
+pub(crate) fn order(expected: &Expected, got: &[Produced]) -> Vec<usize> {
+    if !expected.unordered {
+        return (0..got.len()).collect();
+    }
+    let mut free: Vec<usize> = (0..got.len()).collect();
+    let mut taken = vec![None; expected.records.len()];
+    for (i, record) in expected.records.iter().enumerate() {
+        if let Some(at) = free.iter().position(|g| matches(record, &got[*g])) {
+            taken[i] = Some(free.remove(at));
+        }
+    }
+    let mut rest = free.into_iter();
+    let beside = taken.into_iter().filter_map(|taken| taken.or_else(|| rest.next()));
+    let mut order: Vec<usize> = beside.collect();
+    order.extend(rest);
+    order
+}
+
 fn compare_records(expected: &Expected, got: &[Produced]) -> Option<Difference> {
     let records = &expected.records;
-    let mut order: Vec<usize> = (0..got.len()).collect();
-    if expected.unordered {
-        // Each expected record takes the first that matches; the others keep their order.
-        let mut free = order.clone();
-        let mut taken = vec![None; records.len()];
-        for (i, record) in records.iter().enumerate() {
-            if let Some(at) = free.iter().position(|g| matches(record, &got[*g])) {
-                taken[i] = Some(free.remove(at));
-            }
-        }
-        let mut rest = free.into_iter();
-        order = taken
-            .into_iter()
-            .filter_map(|taken| taken.or_else(|| rest.next()))
-            .collect();
-        order.extend(rest);
-    }
+    let order = order(expected, got);
     let same = records.len() == order.len() && records.iter().zip(&order).all(|(record, g)| matches(record, &got[*g]));
     if same {
         return None;

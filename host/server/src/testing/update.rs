@@ -2,12 +2,12 @@
 //! does what is expected already.
 
 use pipeline::Loaded;
-use pipeline::testing::{Case, Data, ExpectedRecord, TestFile, decode};
+use pipeline::testing::{Case, Data, ExpectedRecord, decode};
 use serde_json::Value as Json;
 use task::{Produced, Refused};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
-use super::compare::{Difference, hex, read_like};
+use super::compare::{Difference, hex, order, read_like};
 use super::outcome::{Entries, Outcome};
 use super::run::FileReport;
 
@@ -25,7 +25,7 @@ pub(crate) fn updated(report: &FileReport, text: &str) -> Result<Option<String>,
         let Some(outcome) = &result.outcome else { continue };
         let case = &file.cases[result.index];
         if let Some(table) = case_table(&mut document, result.index) {
-            is_changed |= update_case(table, file, case, loaded, &result.differences, outcome);
+            is_changed |= update_case(table, case, loaded, &result.differences, outcome);
         }
     }
     Ok(is_changed.then(|| document.to_string()))
@@ -44,7 +44,6 @@ fn case_table(document: &mut DocumentMut, index: usize) -> Option<&mut dyn Table
 
 fn update_case(
     table: &mut dyn TableLike,
-    file: &TestFile,
     case: &Case,
     loaded: &Loaded,
     differences: &[Difference],
@@ -57,10 +56,14 @@ fn update_case(
         if is_new || differs(&format!("expect.{name}")) {
             let expected = case.expect.iter().find(|expected| expected.name == *name);
             let records = expected.map_or(&[][..], |expected| expected.records.as_slice());
+            let order = match expected {
+                Some(expected) => order(expected, got),
+                None => (0..got.len()).collect(),
+            };
             let expect = sub_table(table, "expect");
             write_list(expect, name, got.len(), &mut |i, into| {
                 let like = records.get(i).or(records.last());
-                write_record(into, &got[i], like, records.get(i));
+                write_record(into, &got[order[i]], like, records.get(i));
             });
             is_changed = true;
         }
@@ -101,7 +104,6 @@ fn update_case(
             }
         }
     }
-    let _ = file;
     is_changed
 }
 
