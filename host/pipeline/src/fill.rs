@@ -37,7 +37,9 @@ pub(crate) fn fill(value: &mut Value, dir: &Path, env: &Env, secrets: &mut Vec<S
 pub(crate) fn leave(root: &mut Value) {
     let Some(root) = root.as_table_mut() else { return };
     for entry in root.entries.iter_mut().filter(|entry| entry.key != "transforms") {
-        entry.value.strings_mut(&mut |_, text| text.failed |= has_placeholder(&text.written));
+        entry
+            .value
+            .strings_mut(&mut |_, text| text.failed |= has_placeholder(&text.written));
     }
 }
 

@@ -45,7 +45,9 @@ pub(crate) fn plan(checked: &Checked) -> (Topology, Ends) {
     let sinks = checked.sinks.iter().zip(&topics.sinks);
     let ends = Ends {
         sources: sources.map(|(source, ids)| end(&source.name, ids.clone())).collect(),
-        sinks: sinks.map(|(sink, topic)| end(&sink.name, vec![topic.topic()])).collect(),
+        sinks: sinks
+            .map(|(sink, topic)| end(&sink.name, vec![topic.topic()]))
+            .collect(),
     };
     let topology = Topology {
         pipeline: checked.name.as_str().into(),

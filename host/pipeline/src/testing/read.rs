@@ -113,13 +113,10 @@ fn case(value: &Value, table: &Table, problems: &mut Vec<Problem>) -> Case {
             .get("dead_letters")
             .map(|value| tables(value).map(|(_, table)| letter(table, problems)).collect()),
         final_state: contents(table.table("final_state"), problems),
-        error: table
-            .get("error")
-            .and_then(Value::as_table)
-            .map(|table| ExpectedError {
-                code: text(table, "code").unwrap_or_default(),
-                message: text(table, "message"),
-            }),
+        error: table.get("error").and_then(Value::as_table).map(|table| ExpectedError {
+            code: text(table, "code").unwrap_or_default(),
+            message: text(table, "message"),
+        }),
         span: table.span("name", value.span),
     }
 }
@@ -323,7 +320,8 @@ fn hex(text: &str) -> Option<Vec<u8>> {
         .map(|c| c.to_digit(16).map(|digit| digit as u8))
         .collect::<Option<_>>()?;
     let (pairs, rest) = digits.as_chunks::<2>();
-    rest.is_empty().then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
+    rest.is_empty()
+        .then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
 }
 
 fn headers(table: &Table) -> Option<Vec<(String, String)>> {
@@ -393,7 +391,9 @@ fn toml_key(key: &str) -> String {
 fn toml(value: &Value) -> String {
     match &value.kind {
         // Escapes of JSON strings are escapes of TOML, but for DEL, which TOML wants escaped.
-        Kind::String(text) => Json::from(text.written.as_str()).to_string().replace('\u{7f}', "\\u007f"),
+        Kind::String(text) => Json::from(text.written.as_str())
+            .to_string()
+            .replace('\u{7f}', "\\u007f"),
         Kind::Integer(n) => n.to_string(),
         Kind::Float(x) if x.is_nan() => "nan".to_owned(),
         Kind::Float(x) => format!("{x:?}"),

@@ -89,9 +89,7 @@ pub(crate) fn run(args: &TestArgs, output: Output) -> Result<(), Failure> {
 
 fn conclude(args: &TestArgs, reports: &[FileReport]) -> Result<(), Failure> {
     let is_error = |d: &pipeline::Diagnostic| d.severity == pipeline::Severity::Error;
-    let wrong = reports
-        .iter()
-        .find(|report| report.diagnostics.iter().any(is_error));
+    let wrong = reports.iter().find(|report| report.diagnostics.iter().any(is_error));
     if let Some(report) = wrong {
         let of_plugin = report.diagnostics.iter().any(|d| d.code == pipeline::code::NO_PLUGIN);
         if of_plugin {
@@ -125,7 +123,10 @@ fn conclude(args: &TestArgs, reports: &[FileReport]) -> Result<(), Failure> {
                 format!("no test case has `{filter}` in its name"),
                 "leave `--filter` out to see them all",
             ),
-            None => ("there are no test cases".to_owned(), "docs/testing.md shows how to write one"),
+            None => (
+                "there are no test cases".to_owned(),
+                "docs/testing.md shows how to write one",
+            ),
         };
         return Err(Failure::usage(what, next));
     }

@@ -206,7 +206,10 @@ pub(crate) fn compare(case: &Case, loaded: &Loaded, outcome: &Outcome) -> Vec<Di
             differences.extend(compare_records(expected, got));
         }
     }
-    differences.extend(compare_letters(case.dead_letters.as_deref().unwrap_or(&[]), &outcome.refused));
+    differences.extend(compare_letters(
+        case.dead_letters.as_deref().unwrap_or(&[]),
+        &outcome.refused,
+    ));
     for content in &case.final_state {
         let name = format!("{}.{}", content.transform, content.store);
         let got = outcome.stores.iter().find(|(store, _)| *store == name);
@@ -328,7 +331,11 @@ fn of_lists(place: String, noun: &str, a: Vec<Json>, b: Vec<Json>) -> Difference
         None => format!(
             "{noun} {}: {}; expected {}, got {}",
             a.len().min(b.len()) + 1,
-            if a.len() < b.len() { "nothing more was expected" } else { "missing" },
+            if a.len() < b.len() {
+                "nothing more was expected"
+            } else {
+                "missing"
+            },
             counted(a.len(), noun),
             counted(b.len(), noun)
         ),

@@ -35,7 +35,11 @@ pub(crate) fn text(report: &FileReport, color: bool) -> String {
         if !case.differences.is_empty() {
             let legend = case.differences.iter().any(|difference| difference.sides.is_some());
             let legend = if legend { " (- expected, + got)" } else { "" };
-            text.push_str(&format!("\n      at {}:{}{legend}\n\n", report.path.display(), case.line));
+            text.push_str(&format!(
+                "\n      at {}:{}{legend}\n\n",
+                report.path.display(),
+                case.line
+            ));
         }
     }
     text

@@ -187,7 +187,11 @@ impl Runner<'_> {
                 Err(error) => report.differences.push(broken(&error)),
             }
             // One such difference says all.
-            if report.differences.iter().any(|difference| difference.what.contains("cut into batches")) {
+            if report
+                .differences
+                .iter()
+                .any(|difference| difference.what.contains("cut into batches"))
+            {
                 break;
             }
         }

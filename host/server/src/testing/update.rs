@@ -123,12 +123,7 @@ fn sub_table<'a>(table: &'a mut dyn TableLike, name: &str) -> &'a mut dyn TableL
 }
 
 /// Writes a list of `count` tables: those that are there are changed in place.
-fn write_list(
-    parent: &mut dyn TableLike,
-    name: &str,
-    count: usize,
-    write: &mut dyn FnMut(usize, &mut dyn TableLike),
-) {
+fn write_list(parent: &mut dyn TableLike, name: &str, count: usize, write: &mut dyn FnMut(usize, &mut dyn TableLike)) {
     match parent.get_mut(name) {
         Some(Item::ArrayOfTables(tables)) if count > 0 => {
             while tables.len() > count {

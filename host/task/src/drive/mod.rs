@@ -8,24 +8,27 @@
 //! depend on how they are cut into batches, unless a plugin makes it so: that is what [`Cuts`] finds
 //! out.
 
+mod work;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use record::error::{Code, Failure};
 use record::offset::Timestamp;
-use record::origin::{self, DeadLetter, TaskMark};
+use record::origin::{self, DeadLetter};
 use record::partitioner::partition_for;
 use record::store::{StateBackend, StoreError};
+use record::timer::Clock;
 use record::topology::{OnError, TopicId, TopicRole, Topology};
 use record::transform::StateSlot;
 use record::{Batch, NextOffset, TopicPartition};
 
-use crate::chain::{Chain, StepError};
+use crate::chain::Chain;
 use crate::error::RunError;
 use crate::keys;
 use crate::observer::{PartitionFailure, SOURCE};
 use crate::plan::Parts;
-use crate::process::{ProcessTask, StepEnd, Verdict, Written};
+use crate::process::ProcessTask;
 
 /// Entries of a store that are read at once.
 const PAGE: u32 = 1_000;
@@ -103,6 +106,9 @@ struct Held {
     causes: Vec<Cause>,
 }
 
+/// A task: its sub-topology, its route and its partition.
+type Place = (usize, usize, u32);
+
 /// A pipeline, driven by hand.
 pub struct Driver {
     topology: Arc<Topology>,
@@ -112,7 +118,7 @@ pub struct Driver {
     random: u64,
     chains: Vec<Chain>,
     /// By sub-topology, route and partition.
-    tasks: BTreeMap<(usize, usize, u32), ProcessTask>,
+    tasks: BTreeMap<Place, ProcessTask>,
     topics: Vec<Vec<Held>>,
     refused: Vec<(Cause, Refused)>,
     skipped: usize,
@@ -152,9 +158,12 @@ impl Driver {
                 let topic = &topology.topic(route.topic).name;
                 for partition in 0..partitions {
                     let states = sub.nodes.iter().map(|node| match node.changelog {
-                        Some(_) => state
-                            .open(&node.name, partition, &node.description.stores)
-                            .map(|state| StateSlot(Some(state))),
+                        Some(_) => {
+                            let mut state = state.open(&node.name, partition, &node.description.stores)?;
+                            // There is nothing to restore.
+                            state.restored("", NextOffset(0), now)?;
+                            Ok(StateSlot(Some(state)))
+                        }
                         None => Ok(StateSlot::default()),
                     });
                     let states = states.collect::<Result<_, StoreError>>()?;
@@ -165,7 +174,11 @@ impl Driver {
             }
         }
         let held = |topic: &record::topology::Topic| {
-            let count = if topic.role == TopicRole::DeadLetter { 1 } else { partitions };
+            let count = if topic.role == TopicRole::DeadLetter {
+                1
+            } else {
+                partitions
+            };
             let partition = |p| Held {
                 batch: Batch::new(Arc::clone(&topic.name), p),
                 causes: Vec::new(),
@@ -213,7 +226,9 @@ impl Driver {
     pub fn entries(&mut self, sub: usize, node: usize, store: u32) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, StoreError> {
         let mut entries = BTreeMap::new();
         for task in self.tasks_of(sub) {
-            let Some(state) = &mut task.states[node].0 else { continue };
+            let Some(state) = &mut task.states[node].0 else {
+                continue;
+            };
             let mut after: Option<Vec<u8>> = None;
             loop {
                 let page = state.scan(store, &[], after.as_deref(), PAGE)?;
@@ -251,14 +266,40 @@ impl Driver {
         Ok(())
     }
 
-    /// Moves the wall clock, and processes what comes of it.
+    /// Moves the wall clock, from one wall-clock timer that is due to the next, and processes what
+    /// comes of each.
     ///
     /// # Errors
     /// As [`Self::put`].
     pub fn advance(&mut self, ms: i64) -> Result<(), RunError> {
-        self.now = self.now.saturating_add(ms);
-        self.puts += 1;
-        self.settle()
+        let target = self.now.saturating_add(ms);
+        loop {
+            let mut next: Option<Timestamp> = None;
+            let failures = &self.failures;
+            let running = self
+                .tasks
+                .values_mut()
+                .filter(|task| failures.iter().all(|failure| failure.at != task.at));
+            for state in running.flat_map(|task| &mut task.states) {
+                if let Some(state) = &mut state.0
+                    && let Some(time) = state.next_timer(Clock::WallClock)?
+                {
+                    next = Some(next.map_or(time, |next| next.min(time)));
+                }
+            }
+            let Some(time) = next.filter(|time| *time <= target) else {
+                break;
+            };
+            self.now = self.now.max(time);
+            self.puts += 1;
+            let places: Vec<Place> = self.tasks.keys().copied().collect();
+            for place in places {
+                self.fire(place, Clock::WallClock)?;
+            }
+            self.settle()?;
+        }
+        self.now = target;
+        Ok(())
     }
 
     /// The wall clock.
@@ -309,7 +350,8 @@ impl Driver {
 
     fn partition_of(&self, put: &Put) -> u32 {
         let own = || partition_for(put.key.as_deref(), 0, self.partitions);
-        put.partition.map_or_else(own, |partition| partition.min(self.partitions - 1))
+        put.partition
+            .map_or_else(own, |partition| partition.min(self.partitions - 1))
     }
 
     /// How many of `available` records make the next batch.
@@ -407,200 +449,6 @@ impl Driver {
         into.offsets.push(at as i64);
         held.causes.push(cause);
     }
-
-    /// Runs all tasks until none has anything to read.
-    fn settle(&mut self) -> Result<(), RunError> {
-        let topology = Arc::clone(&self.topology);
-        let places: Vec<(usize, usize, u32)> = self.tasks.keys().copied().collect();
-        loop {
-            let mut is_idle = true;
-            for &place in &places {
-                let (s, r, partition) = place;
-                let topic = topology.processes[s].inputs[r].topic;
-                while let Some(mut batch) = self.next_batch(place, topic) {
-                    is_idle = false;
-                    let role = topology.topic(topic).role;
-                    if role.is_internal() {
-                        origin::absorb(&mut batch);
-                    } else {
-                        origin::drop_foreign(&mut batch);
-                    }
-                    self.step(place, topic, &mut batch)?;
-                }
-                self.commit(place, partition);
-            }
-            if is_idle {
-                return Ok(());
-            }
-        }
-    }
-
-    /// What a task reads next.
-    fn next_batch(&mut self, place: (usize, usize, u32), topic: TopicId) -> Option<Batch> {
-        let task = self.tasks.get(&place)?;
-        if self.failures.iter().any(|failure| failure.at == task.at) {
-            return None;
-        }
-        let next = task.next.0 as usize;
-        let available = self.topics[topic.0 as usize][place.2 as usize]
-            .batch
-            .len()
-            .checked_sub(next)
-            .filter(|available| *available > 0)?;
-        let count = self.cut(available);
-        let held = &self.topics[topic.0 as usize][place.2 as usize].batch;
-        Some(held.filtered(|i| (next..next + count).contains(&i)))
-    }
-
-    fn step(&mut self, place: (usize, usize, u32), topic: TopicId, batch: &mut Batch) -> Result<(), RunError> {
-        let (s, _, _) = place;
-        let renew = match self.cuts {
-            Cuts::Whole => false,
-            Cuts::Single => true,
-            Cuts::Random(_) => self.random() % 4 == 0,
-        };
-        if renew {
-            self.chains[s].recycle().map_err(|error| trouble(&error))?;
-        }
-        let mut alone = Vec::new();
-        let Some(task) = self.tasks.get_mut(&place) else {
-            return Ok(());
-        };
-        match task.step(&mut self.chains[s], batch, self.now) {
-            StepEnd::Done(written) => self.write(place, topic, batch, written),
-            StepEnd::Isolate { .. } => {
-                // As a worker does, record by record; only here they do not wait in the task.
-                let next = task.next.0;
-                let offsets = batch.offsets.iter().enumerate();
-                let left = offsets.filter(|(_, offset)| **offset >= next).map(|(i, _)| i);
-                alone.extend(left.map(|i| batch.filtered(|other| other == i)));
-            }
-            StepEnd::Stopped { written, at, verdict } => {
-                self.write(place, topic, batch, written);
-                self.stop(place, at, &verdict);
-            }
-            StepEnd::Trouble { why, .. } => {
-                return Err(RunError::Store(StoreError::Misuse(why)));
-            }
-        }
-        for mut single in alone {
-            if self.is_stopped(place) {
-                break;
-            }
-            self.step(place, topic, &mut single)?;
-        }
-        Ok(())
-    }
-
-    fn is_stopped(&self, place: (usize, usize, u32)) -> bool {
-        let at = self.tasks.get(&place).map(|task| &task.at);
-        self.failures.iter().any(|failure| Some(&failure.at) == at)
-    }
-
-    fn stop(&mut self, place: (usize, usize, u32), offset: i64, verdict: &Verdict) {
-        let Some(task) = self.tasks.get(&place) else { return };
-        let at = task.at.clone();
-        let node = task.names(&self.chains[place.0], verdict.culprit).0;
-        self.failures.push(PartitionFailure {
-            code: Code("E0710"),
-            message: format!(
-                "record {at}:{offset} failed in `{node}` ({}): {}",
-                verdict.failure.code, verdict.failure.message
-            ),
-            remedy: "mend the plugin, or set `on_error`".to_owned(),
-            at,
-            node,
-        });
-    }
-
-    /// Keeps what a step has made. `input` is the batch of the step, read from `topic`.
-    fn write(&mut self, place: (usize, usize, u32), topic: TopicId, input: &Batch, written: Written) {
-        let (s, _, partition) = place;
-        self.skipped += written.skipped;
-        let held = &self.topics[topic.0 as usize][partition as usize];
-        let causes: Vec<Cause> = input
-            .offsets
-            .iter()
-            .map(|offset| Cause {
-                put: held.causes[*offset as usize].put,
-                sub: Some(s),
-                partition,
-            })
-            .collect();
-        let stream_time = self.tasks.get(&place).map_or(-1, |task| task.stream_time);
-        for out in written.outgoing {
-            let mut own = out.batch;
-            if self.topology.topic(out.topic).role == TopicRole::Repartition {
-                let batch = own.get_or_insert_with(|| {
-                    let mut whole = input.clone();
-                    whole.roots.clear();
-                    whole
-                });
-                let mark = TaskMark {
-                    input: out.input,
-                    sub_topology: s as u32,
-                    partition,
-                    stream_time,
-                };
-                origin::attach(batch, input, mark);
-            }
-            let batch = own.as_ref().unwrap_or(input);
-            for i in 0..batch.len() {
-                let to = partition_for(batch.keys.get(i), partition, self.partitions);
-                self.hold(out.topic, to, batch, i, causes[batch.root(i)]);
-            }
-        }
-        if let Some(letters) = written.dead_letters {
-            // A letter names the record that it is of.
-            self.refuse(&letters, |i| {
-                let input_offset = letters
-                    .headers
-                    .last(i, origin::HEADER_INPUT)
-                    .flatten()
-                    .and_then(origin::decode_origin)
-                    .map(|(_, _, offset)| offset);
-                let at = input.offsets.iter().position(|offset| Some(*offset) == input_offset);
-                causes[at.unwrap_or(0)]
-            });
-        }
-    }
-
-    fn refuse(&mut self, letters: &Batch, cause: impl Fn(usize) -> Cause) {
-        for i in 0..letters.len() {
-            let header = |name| {
-                let value = letters.headers.last(i, name).flatten().unwrap_or_default();
-                String::from_utf8_lossy(value).into_owned()
-            };
-            let refused = Refused {
-                node: header(origin::HEADER_NODE),
-                code: header(origin::HEADER_ERROR_CODE),
-                message: header(origin::HEADER_ERROR),
-                key: letters.keys.get(i).map(<[u8]>::to_vec),
-                value: letters.values.get(i).map(<[u8]>::to_vec),
-            };
-            self.refused.push((cause(i), refused));
-        }
-    }
-
-    /// What a worker does at the commit interval, with a log that takes everything.
-    fn commit(&mut self, place: (usize, usize, u32), partition: u32) {
-        let Some(task) = self.tasks.get_mut(&place) else { return };
-        if !task.is_advanced() {
-            return;
-        }
-        let position = task.input_position();
-        let mut changes = Batch::new(Arc::clone(&task.at.topic), partition);
-        for state in task.states.iter_mut().filter_map(|slot| slot.0.as_mut()) {
-            changes.clear();
-            state.changes(&position, self.now, &mut changes);
-            // A store in memory takes everything.
-            if let Err(error) = state.commit(position.clone(), NextOffset(0), self.now) {
-                tracing::error!("cannot keep the state: {error}");
-            }
-        }
-        let (next, stream_time) = (task.next, task.stream_time);
-        task.committed(next, stream_time);
-    }
 }
 
 fn produced(batch: &Batch, i: usize) -> Produced {
@@ -617,15 +465,5 @@ fn produced(batch: &Batch, i: usize) -> Produced {
             })
             .collect(),
         partition: batch.partition,
-    }
-}
-
-fn trouble(error: &StepError) -> RunError {
-    RunError::Transform {
-        node: match error {
-            StepError::Call(node, _) => node.0.to_string(),
-            StepError::Records(_) => String::new(),
-        },
-        what: format!("cannot be made anew: {error:?}"),
     }
 }
