@@ -21,7 +21,7 @@ fn folder(names: &[&str]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let plugins = dir.path().join("plugins");
     std::fs::create_dir_all(&plugins).unwrap();
-    for name in ["word_split", "word_count", "poison"] {
+    for name in ["word_split", "word_count"] {
         std::fs::copy(plugin(name), plugins.join(format!("{name}.wasm"))).unwrap();
     }
     for name in names {

@@ -161,7 +161,7 @@ impl Driver {
                         Some(_) => {
                             let mut state = state.open(&node.name, partition, &node.description.stores)?;
                             // There is nothing to restore.
-                            state.restored("", NextOffset(0), now)?;
+                            state.restored("none", NextOffset(0), now)?;
                             Ok(StateSlot(Some(state)))
                         }
                         None => Ok(StateSlot::default()),
