@@ -111,8 +111,10 @@ fn update_writes_what_came_and_nothing_else() {
     same("failing.updated", &updated);
     // What was right already stands as it stood, comments and all.
     let before = std::fs::read_to_string(goldens().join("failing.test.toml")).unwrap();
-    for line in before.lines().filter(|line| line.contains('#')) {
-        assert!(updated.contains(line), "{line} is gone");
+    for line in before.lines() {
+        if let Some(at) = line.find('#') {
+            assert!(updated.contains(&line[at..]), "{line} is gone");
+        }
     }
     // The second time there is nothing to write.
     let ran = wasmill(dir.path(), &["test", "failing.test.toml", "--update"]);
