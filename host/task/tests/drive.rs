@@ -1,6 +1,6 @@
 //! The driver behind pipeline tests gives what a run gives, in one order, however batches are cut.
 
-#![allow(clippy::unwrap_used, reason = "a helper of tests fails the test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of tests fails the test")]
 
 mod harness;
 
@@ -175,4 +175,66 @@ fn stores_are_filled_before_and_read_after() {
             .to_vec();
         assert_eq!(entries.into_iter().collect::<Vec<_>>(), expected, "{cuts:?}");
     }
+}
+
+/// Counts in its own memory, which is a mistake.
+struct Forgetful(record::transform::Description, u64);
+
+impl record::transform::Transform for Forgetful {
+    fn description(&self) -> &record::transform::Description {
+        &self.0
+    }
+
+    fn process(
+        &mut self,
+        call: record::transform::Call<'_>,
+    ) -> Result<record::transform::Emitted, record::transform::CallError> {
+        let mut out = record::transform::Emitted::default();
+        for _ in 0..call.batch.len() {
+            self.1 += 1;
+            out.values.push(Some(self.1.to_string().as_bytes()));
+            out.count += 1;
+        }
+        Ok(out)
+    }
+
+    fn recycle(&mut self) -> Result<(), record::transform::CallError> {
+        self.1 = 0;
+        Ok(())
+    }
+}
+
+struct Forgets;
+
+impl wasmill_task::Parts for Forgets {
+    fn transform(&self, node: &record::topology::Node) -> Result<Box<dyn record::transform::Transform>, String> {
+        Ok(Box::new(Forgetful(node.description.clone(), 0)))
+    }
+    fn source(
+        &self,
+        _: &record::topology::Ingest,
+    ) -> Result<Box<dyn record::source::Source>, record::source::SourceError> {
+        panic!("the driver opens no source")
+    }
+    fn sink(&self, _: &record::topology::DeliverPlan) -> Result<Box<dyn record::sink::Sink>, record::sink::SinkError> {
+        panic!("the driver opens no sink")
+    }
+}
+
+#[test]
+fn a_plugin_that_keeps_state_in_its_memory_gives_itself_away() {
+    let run = |cuts| {
+        let mut topology = word_count(OnError::Fail, Default::default());
+        topology.processes.truncate(1);
+        topology.processes[0].nodes[0].ports[0][0] = record::topology::Target::Topic {
+            topic: TOTALS_ID,
+            input: 0,
+        };
+        let state = MemoryBackend::default();
+        let mut driver = Driver::new(Arc::new(topology), &Forgets, &state, 1, 1_000, cuts).unwrap();
+        driver.put(&["x", "y", "z"].map(|line| put(None, line, 5))).unwrap();
+        texts(&driver.produced(TOTALS_ID, false))
+    };
+    assert_eq!(run(Cuts::Whole), ["=1", "=2", "=3"]);
+    assert_eq!(run(Cuts::Single), ["=1", "=1", "=1"]);
 }

@@ -11,6 +11,9 @@ use crate::diagnostic::{self, Diagnostic, Problem, nearest};
 use crate::text::Span;
 use crate::value::Kind;
 
+/// A key and a value.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
 /// Where the records that a case names come out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outlet {
@@ -38,11 +41,11 @@ impl TestFile {
         }
         for content in case.state.iter().chain(&case.final_state) {
             if let Err(problem) = content.spec(loaded) {
-                problems.push(problem);
+                problems.push(*problem);
                 continue;
             }
             let entries = content.entries.iter();
-            problems.extend(entries.filter_map(|entry| content.entry(loaded, entry).err()));
+            problems.extend(entries.filter_map(|entry| content.entry(loaded, entry).err().map(|problem| *problem)));
         }
         diagnostic::finish(problems, &self.sources)
     }
@@ -142,33 +145,39 @@ fn unknown_transform(loaded: &Loaded, name: &str, span: Span) -> Problem {
 
 impl StoreContent {
     /// The store that is meant, and its number.
-    fn spec<'a>(&self, loaded: &'a Loaded) -> Result<(usize, &'a StoreSpec), Problem> {
+    fn spec<'a>(&self, loaded: &'a Loaded) -> Result<(usize, &'a StoreSpec), Box<Problem>> {
         let Some((sub, node)) = find_node(loaded, &self.transform) else {
-            return Err(unknown_transform(loaded, &self.transform, self.transform_span));
+            return Err(Box::new(unknown_transform(
+                loaded,
+                &self.transform,
+                self.transform_span,
+            )));
         };
         let stores = &loaded.topology.processes[sub].nodes[node].description.stores;
         let found = stores.iter().enumerate().find(|(_, spec)| spec.name == self.store);
         found.ok_or_else(|| {
             let names = stores.iter().map(|spec| spec.name.as_str());
-            Problem::new(
-                code::UNKNOWN_NAME,
-                self.store_span,
-                format!("the transform `{}` has no store `{}`", self.transform, self.store),
+            Box::new(
+                Problem::new(
+                    code::UNKNOWN_NAME,
+                    self.store_span,
+                    format!("the transform `{}` has no store `{}`", self.transform, self.store),
+                )
+                .maybe_help(nearest(&self.store, names, "its stores")),
             )
-            .maybe_help(nearest(&self.store, names, "its stores"))
         })
     }
 
     /// The number of the store, its formats, and the entries; `None` where [`TestFile::check`] finds
     /// mistakes.
     #[must_use]
-    pub fn resolve<'a>(&self, loaded: &'a Loaded) -> Option<(u32, &'a StoreSpec, Vec<(Vec<u8>, Vec<u8>)>)> {
+    pub fn resolve<'a>(&self, loaded: &'a Loaded) -> Option<(u32, &'a StoreSpec, Vec<Pair>)> {
         let (number, spec) = self.spec(loaded).ok()?;
         let entries = self.entries.iter().map(|entry| self.entry(loaded, entry).ok());
         Some((number as u32, spec, entries.collect::<Option<_>>()?))
     }
 
-    fn entry(&self, loaded: &Loaded, entry: &StoreEntry) -> Result<(Vec<u8>, Vec<u8>), Problem> {
+    fn entry(&self, loaded: &Loaded, entry: &StoreEntry) -> Result<Pair, Box<Problem>> {
         let (_, spec) = self.spec(loaded)?;
         Ok((
             entry.key.encode("key", &spec.key_format, entry.span)?,
@@ -178,21 +187,23 @@ impl StoreContent {
 }
 
 impl Written {
-    fn encode(&self, name: &str, format: &str, at: Span) -> Result<Vec<u8>, Problem> {
+    fn encode(&self, name: &str, format: &str, at: Span) -> Result<Vec<u8>, Box<Problem>> {
         let misfit = |wanted: &str| {
-            Problem::new(
-                code::BAD_TEST_VALUE,
-                self.span,
-                format!("`{name}` must be {wanted}: the store's format is `{format}`"),
+            Box::new(
+                Problem::new(
+                    code::BAD_TEST_VALUE,
+                    self.span,
+                    format!("`{name}` must be {wanted}: the store's format is `{format}`"),
+                )
+                .help(format!("`{name}_hex` takes any bytes")),
             )
-            .help(format!("`{name}_hex` takes any bytes"))
         };
         let value = match &self.what {
             Form::Missing => {
-                return Err(
+                return Err(Box::new(
                     Problem::new(code::MISSING_KEY, at, format!("an entry of a store needs `{name}`"))
                         .help("an entry without a value does not exist: leave it out"),
-                );
+                ));
             }
             Form::Bytes(bytes) => return Ok(bytes.clone()),
             Form::Json(json) => return Ok(json.to_string().into_bytes()),

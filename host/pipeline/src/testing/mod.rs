@@ -12,7 +12,7 @@ mod read;
 
 use std::path::{Path, PathBuf};
 
-pub use fit::{Outlet, decode, find_node, outlet};
+pub use fit::{Outlet, Pair, decode, find_node, outlet};
 use record::offset::Timestamp;
 use serde_json::Value as Json;
 

@@ -475,3 +475,76 @@ pub(crate) fn compare_cuts(whole: &Outcome, other: &Outcome, cuts: &str) -> Opti
     );
     Some(difference)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn produced(value: &str) -> Produced {
+        Produced {
+            key: None,
+            value: Some(value.as_bytes().to_vec()),
+            timestamp: 5,
+            headers: vec![],
+            partition: 0,
+        }
+    }
+
+    #[test]
+    fn json_is_compared_as_parsed_values() {
+        for (a, b, same) in [
+            (json!(21), json!(21.0), true),
+            (json!({"a": 1, "b": [null]}), json!({"b": [null], "a": 1}), true),
+            (json!({"a": 1}), json!({"a": 1, "b": null}), false),
+            (json!([1, 2]), json!([2, 1]), false),
+            (
+                json!(9_007_199_254_740_993_u64),
+                json!(9_007_199_254_740_992_u64),
+                false,
+            ),
+            (json!("1"), json!(1), false),
+        ] {
+            assert_eq!(equal(&a, &b), same, "{a} {b}");
+            assert_eq!(first_difference(&a, &b, String::new()).is_none(), same, "{a} {b}");
+            if same {
+                assert_eq!(aligned(&a, &b), b);
+            }
+        }
+    }
+
+    #[test]
+    fn text_is_compared_byte_by_byte_and_json_by_value() {
+        let record = |value| ExpectedRecord {
+            key: Data::Null,
+            value,
+            timestamp: None,
+            headers: None,
+            partition: None,
+        };
+        let text = record(Data::Bytes(b"{\"a\": 1}".to_vec()));
+        let value = record(Data::Json(json!({"a": 1})));
+        assert!(matches(&text, &produced("{\"a\": 1}")));
+        assert!(!matches(&text, &produced("{\"a\":1}")));
+        assert!(matches(&value, &produced("{\"a\":1.0}")));
+        assert!(!matches(&value, &produced("a")));
+        assert!(!matches(&record(Data::Null), &produced("")));
+    }
+
+    #[test]
+    fn other_cuts_must_give_the_same() {
+        let outcome = |values: &[&str]| Outcome {
+            outputs: vec![("out".to_owned(), values.iter().map(|value| produced(value)).collect())],
+            ..Outcome::default()
+        };
+        assert_eq!(compare_cuts(&outcome(&["1", "2"]), &outcome(&["1", "2"]), "x"), None);
+        let difference = compare_cuts(&outcome(&["1", "2"]), &outcome(&["1", "1"]), "one record at a time");
+        let difference = difference.expect("they differ");
+        assert_eq!(difference.place, "expect.out");
+        assert!(
+            difference.what.contains("cut into batches: one record at a time"),
+            "{}",
+            difference.what
+        );
+        assert!(difference.what.contains("record 2, value"), "{}", difference.what);
+    }
+}

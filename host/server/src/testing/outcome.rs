@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pipeline::Loaded;
-use pipeline::testing::{Case, Outlet, Step, StoreContent, TestFile, find_node, outlet};
+use pipeline::testing::{Case, Outlet, Pair, Step, StoreContent, TestFile, find_node, outlet};
 use record::store::StateBackend;
 use record::topology::{PartitionCount, Target, Topic, TopicId, TopicRole, Topology};
 use state::MemoryBackend;
@@ -136,8 +136,8 @@ impl<'a> Bench<'a> {
         })
     }
 
-    #[allow(clippy::type_complexity, reason = "a store's place and its entries")]
-    fn store(&self, content: &StoreContent) -> Option<(usize, usize, u32, Vec<(Vec<u8>, Vec<u8>)>)> {
+    /// The place of a store, and the entries that are written for it.
+    fn store(&self, content: &StoreContent) -> Option<(usize, usize, u32, Vec<Pair>)> {
         let (sub, node) = find_node(self.loaded, &content.transform)?;
         let (store, _, entries) = content.resolve(self.loaded)?;
         Some((sub, node, store, entries))

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use record::error::Code;
-use record::offset::Timestamp;
 use record::origin::{self, TaskMark};
 use record::partitioner::partition_for;
 use record::store::StoreError;
@@ -69,7 +68,7 @@ impl Driver {
         let renew = match self.cuts {
             Cuts::Whole => false,
             Cuts::Single => true,
-            Cuts::Random(_) => self.random() % 4 == 0,
+            Cuts::Random(_) => self.random().is_multiple_of(4),
         };
         if renew {
             self.chains[s].recycle().map_err(|error| trouble(&error))?;
