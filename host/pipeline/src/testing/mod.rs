@@ -99,7 +99,7 @@ impl Data {
 /// What happens.
 pub enum Step {
     /// A record comes.
-    Record(Input),
+    Record(Box<Input>),
     /// The wall clock moves on by so many milliseconds.
     Advance(i64),
 }

@@ -144,7 +144,7 @@ fn overrides(config: &Table) -> Vec<Override> {
 fn step(value: &Value, table: &Table, problems: &mut Vec<Problem>) -> Option<Step> {
     let advance = integer(table, "advance_ms");
     match (table.entry("source"), advance) {
-        (Some(source), None) => Some(Step::Record(input(source, table, problems))),
+        (Some(source), None) => Some(Step::Record(Box::new(input(source, table, problems)))),
         (None, Some(ms)) if table.entries.len() == 1 => Some(Step::Advance(ms)),
         (None, None) => {
             // A misspelt key was named already.
