@@ -31,6 +31,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use record::Secret;
+use record::error::Code;
 use record::topology::{Start, Topology};
 
 pub use check::Describe;
@@ -165,6 +166,15 @@ pub struct Loaded {
 pub enum PluginProblem {
     /// It cannot be read, is no component, lacks a right, and so on: a sentence for people.
     Unusable(String),
+    /// It cannot be had from its registry.
+    Remote {
+        /// The code of its page in docs/errors.
+        code: Code,
+        /// A sentence for people.
+        message: String,
+        /// What to do.
+        help: String,
+    },
     /// It refuses its config.
     Config(Vec<ConfigProblem>),
 }
@@ -179,7 +189,8 @@ pub struct ConfigProblem {
 }
 
 /// Reads, checks and plans the pipeline at `path`. `describe` is called once per transform whose
-/// plugin file is found, with that file and the config table as JSON.
+/// plugin file is found, with that file and the config table as JSON; and with each `oci://`
+/// reference, as it is written.
 ///
 /// # Errors
 /// Everything that is wrong, as far as it can be known at once.

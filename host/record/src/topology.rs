@@ -189,7 +189,7 @@ pub struct InputRoute {
 pub struct Node {
     /// The transform's name in the pipeline.
     pub name: Arc<str>,
-    /// The component.
+    /// The component: a file, or an `oci://` reference to one.
     pub plugin: PathBuf,
     /// The transform's config table as a JSON object.
     pub config: String,

@@ -11,6 +11,7 @@ mod incarnation;
 mod logging;
 mod output;
 mod pipelines;
+mod plugins;
 mod progress;
 mod records;
 mod reset;

@@ -17,6 +17,7 @@ use crate::cli::args::PipelineArgs;
 use crate::compose::{self, LogPlace, Logs};
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::plugins::{self, LoadError};
 
 /// A checked pipeline.
 #[derive(Clone, Debug)]
@@ -145,13 +146,18 @@ impl Host {
                 config_json: node.config.clone(),
                 limits: node.limits,
             };
-            let link = self.compiled(&node.plugin).and_then(|compiled| compiled.link(options));
+            let link = self
+                .compiled(&node.plugin)
+                .and_then(|compiled| Ok(compiled.link(options)?));
             let link = link.map_err(|error| Failure::Other {
                 code: error.code(),
                 invalid: false,
                 what: format!("transform `{}`: {error}", node.name),
                 place: Some(file.display().to_string()),
-                next: format!("`wasmill inspect {}` shows what it is", node.plugin.display()),
+                next: match error {
+                    LoadError::Plugin(_) => format!("`wasmill inspect {}` shows what it is", node.plugin.display()),
+                    LoadError::Registry(error) => error.next(),
+                },
             })?;
             linked.insert(Arc::clone(&node.name), link);
         }
@@ -169,23 +175,33 @@ impl Host {
     pub(crate) fn engine(&mut self) -> Result<&Engine, PluginError> {
         let engine = match self.engine.take() {
             Some(engine) => engine,
-            None => Engine::new(EngineOptions { cache_dir: cache_dir() })?,
+            None => Engine::new(EngineOptions {
+                cache_dir: plugins::cache_dir(),
+            })?,
         };
         Ok(self.engine.insert(engine))
     }
 
-    fn compiled(&mut self, path: &Path) -> Result<&Compiled, PluginError> {
+    /// `path`: as the plan has it, a file or a reference to a registry.
+    fn compiled(&mut self, path: &Path) -> Result<&Compiled, LoadError> {
         if !self.compiled.contains_key(path) {
-            let compiled = self.engine()?.load(path)?;
+            let file = plugins::file_of(path)?;
+            let compiled = self.engine()?.load(&file)?;
             self.compiled.insert(path.to_owned(), compiled);
         }
-        self.compiled
-            .get(path)
-            .ok_or_else(|| PluginError::Engine("a plugin was lost".to_owned()))
+        let lost = || PluginError::Engine("a plugin was lost".to_owned());
+        Ok(self.compiled.get(path).ok_or_else(lost)?)
     }
 
     fn describe(&mut self, path: &Path, config: &str) -> Result<Description, PluginProblem> {
-        let compiled = self.compiled(path).map_err(|e| problem(&e))?;
+        let compiled = self.compiled(path).map_err(|error| match error {
+            LoadError::Plugin(error) => problem(&error),
+            LoadError::Registry(error) => PluginProblem::Remote {
+                code: error.code(),
+                message: error.to_string(),
+                help: error.next(),
+            },
+        })?;
         let description = compiled.description().clone();
         // Linking tries the config, which is all that is wanted here.
         let options = LinkOptions {
@@ -212,16 +228,6 @@ fn problem(error: &PluginError) -> PluginProblem {
         ),
         other => PluginProblem::Unusable(other.to_string()),
     }
-}
-
-/// Compiled plugins are kept where the system keeps what may be deleted.
-fn cache_dir() -> Option<PathBuf> {
-    let base = match std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from) {
-        // The specification: relative paths are ignored.
-        Some(dir) if dir.is_absolute() => dir,
-        _ => PathBuf::from(std::env::var_os("HOME").filter(|home| !home.is_empty())?).join(".cache"),
-    };
-    Some(base.join("wasmill"))
 }
 
 /// Where local state lies; `None`: in memory, as the log.

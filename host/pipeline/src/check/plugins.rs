@@ -11,11 +11,16 @@ use crate::text::Span;
 use crate::value::{Entry, Table, Value};
 use crate::{ConfigProblem, PluginProblem};
 
-/// Answers what a plugin says of itself and of a config table (as JSON).
+/// Answers what a plugin says of itself and of a config table (as JSON). The plugin is a file that is
+/// there, or an `oci://` reference as it is written, which the caller knows how to follow.
 pub type Describe<'a> = dyn FnMut(&Path, &str) -> Result<Description, PluginProblem> + 'a;
+
+/// What a reference to a plugin in a registry starts with.
+const REMOTE: &str = "oci://";
 
 /// A transform whose plugin is found.
 pub(crate) struct Plugin {
+    /// A file, or an `oci://` reference.
     pub path: PathBuf,
     /// As JSON, secrets filled in.
     pub config: String,
@@ -46,7 +51,12 @@ pub(crate) fn plugin(
     let table = entry.value.as_table().unwrap_or(EMPTY);
     let span = table.span("plugin", entry.key_span);
     let before = problems.len();
-    let path = locate(&raw.plugin, span, root, problems);
+    // Not a file: no root is looked at, and the digest says what may be there.
+    let path = if raw.plugin.starts_with(REMOTE) {
+        Some(PathBuf::from(&raw.plugin))
+    } else {
+        locate(&raw.plugin, span, root, problems)
+    };
     let config = table.get("config");
     let mut bad = Vec::new();
     if let Some(config) = config {
@@ -90,6 +100,11 @@ pub(crate) fn plugin(
                 )
                 .help("`wasmill inspect` shows what a component is; `wasmill build` makes one"),
             );
+            None
+        }
+        Err(PluginProblem::Remote { code, message, help }) => {
+            let (message, help) = (blank(&message, root.secrets), blank(&help, root.secrets));
+            problems.push(Problem::new(code, span, message).help(help));
             None
         }
         Err(PluginProblem::Config(list)) => {
@@ -145,7 +160,11 @@ fn locate(plugin: &str, span: Span, root: &Root<'_>, problems: &mut Vec<Problem>
             problems.push(
                 Problem::new(code::NO_PLUGIN, span, format!("there is no plugin `{plugin}`: {error}")).help(
                     beside(&path).unwrap_or_else(|| {
-                        "the path is relative to the pipeline file; `wasmill build` makes plugins".to_owned()
+                        if plugin.contains("://") {
+                            "a plugin is a path, or `oci://registry/name@sha256:...`".to_owned()
+                        } else {
+                            "the path is relative to the pipeline file; `wasmill build` makes plugins".to_owned()
+                        }
                     }),
                 ),
             );

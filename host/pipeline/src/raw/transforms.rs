@@ -20,7 +20,8 @@ pub(crate) struct WasmTransform {
     /// inputs a table, `{ orders = ["a"], prices = ["b"] }`.
     #[allow(dead_code, reason = "read from the tree, which knows the place of each name")]
     pub inputs: Inputs,
-    /// The component, relative to the pipeline file and under the plugin root.
+    /// The component: a path, relative to the pipeline file and under the plugin root; or one in a
+    /// registry, `"oci://registry/name@sha256:..."`, with the digest of its manifest.
     #[schemars(length(min = 1))]
     pub plugin: String,
     /// The plugin's own settings.

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use record::error::Code;
 use record::topology::{InputRoute, PartitionCount, SubTopology, Target, Topology};
 use record::transform::{Description, Port, StoreSpec};
 use wasmill_pipeline::{ConfigProblem, Diagnostics, Env, LoadOptions, Loaded, PluginProblem, load_text};
@@ -43,6 +44,16 @@ fn plugin(name: &str, inputs: &[&str], ports: &[(&str, bool)], stores: &[(&str, 
 
 /// Stands in for the plugin engine.
 pub fn describe(path: &Path, config: &str) -> Result<Description, PluginProblem> {
+    if let Some(reference) = path.to_str().filter(|path| path.starts_with("oci://")) {
+        return match reference.split_once('@') {
+            Some(_) => Ok(plugin("word_split", &[], &[("words", true), ("errors", false)], &[])),
+            None => Err(PluginProblem::Remote {
+                code: Code("E0231"),
+                message: format!("`{reference}` is not pinned"),
+                help: "append `@sha256:DIGEST`".to_owned(),
+            }),
+        };
+    }
     let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("");
     Ok(match name {
         "word_split" => plugin(name, &[], &[("words", true), ("errors", false)], &[]),

@@ -1,6 +1,6 @@
 //! `wasmill inspect`: what a component is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use indicatif::HumanBytes;
@@ -9,26 +9,36 @@ use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::plugins;
 
 /// Show what a plugin is: its ports, stores, config, imports and origin
 #[derive(Args, Debug)]
 pub(crate) struct InspectArgs {
-    /// The component
+    /// The component: a file, or `oci://registry/name@sha256:...`
     #[arg(value_name = "FILE.wasm")]
     file: PathBuf,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &InspectArgs, output: Output) -> Result<(), Failure> {
-    let inspection = plugin::inspect(&args.file).map_err(|error| Failure::Other {
+    let file = plugins::file_of(&args.file).map_err(|error| plugins::failure(&error))?;
+    let inspection = inspect(&file)?;
+    output.result(&text(&inspection, output), &value(&inspection))
+}
+
+/// What the component in a file is.
+///
+/// # Errors
+/// It is no plugin.
+pub(crate) fn inspect(file: &Path) -> Result<Inspection, Failure> {
+    plugin::inspect(file).map_err(|error| Failure::Other {
         code: error.code(),
         invalid: false,
         what: error.to_string(),
         place: None,
         next: "give a component that `wasmill build` has made, or that another language's tools made for this contract"
             .to_owned(),
-    })?;
-    output.result(&text(&inspection, output), &value(&inspection))
+    })
 }
 
 fn text(inspection: &Inspection, output: Output) -> String {

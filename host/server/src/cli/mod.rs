@@ -8,6 +8,7 @@ mod doctor;
 mod graph;
 mod inspect;
 mod produce;
+mod push;
 mod reset;
 mod run;
 mod schema;
@@ -52,6 +53,7 @@ enum Command {
     Test(test::TestArgs),
     Build(build::BuildArgs),
     Inspect(inspect::InspectArgs),
+    Push(push::PushArgs),
     Produce(produce::ProduceArgs),
     Consume(consume::ConsumeArgs),
     Reset(reset::ResetArgs),
@@ -89,6 +91,7 @@ fn dispatch(command: &Command, output: Output) -> Result<(), Failure> {
         Command::Test(args) => test::run(args, output),
         Command::Build(args) => build::run(args, output),
         Command::Inspect(args) => inspect::run(args, output),
+        Command::Push(args) => push::run(args, output),
         Command::Schema(_) => schema::run(output),
         Command::Reset(args) => reset::run(args, output),
         Command::Doctor(args) => doctor::run(args, output),
