@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Real services on loopback for the tests: Kafka 4.1, MariaDB, and a server of MongoDB's protocol.
+# The OCI registry is only installed: the tests start their own, since they damage its storage.
 #
-#   scripts/services.sh up [kafka|mysql|mongodb ...]   start them (all by default), print what to export
+#   scripts/services.sh up [kafka|mysql|mongodb|registry ...]   start them (all by default), print what to export
 #   scripts/services.sh down                           stop what `up` started
 #
 # scripts/test.sh sources this file and calls services_start and services_stop itself.
@@ -246,10 +247,14 @@ services_ferretdb_build() {
         services_fail "building FerretDB failed, see $SERVICES_LOGS/ferretdb-build.log"
 }
 
+services_registry() {
+    services_package docker-registry docker-registry
+}
+
 # services_start [NAME...]: starts them (all by default) and exports their addresses.
 services_start() {
     local name names=("$@")
-    [ ${#names[@]} -gt 0 ] || names=(kafka mysql mongodb)
+    [ ${#names[@]} -gt 0 ] || names=(kafka mysql mongodb registry)
     mkdir -p "$SERVICES_CACHE" "$SERVICES_LOGS"
     # Not below target: the path of a socket has a limit of about 100 bytes, and the databases'
     # users must be able to enter it.
@@ -258,8 +263,8 @@ services_start() {
     : >"$SERVICES_RUN/pids"
     for name in "${names[@]}"; do
         case $name in
-        kafka | mysql | mongodb) "services_$name" || return 1 ;;
-        *) services_fail "there is no service \`$name\`; there are kafka, mysql and mongodb" || return 1 ;;
+        kafka | mysql | mongodb | registry) "services_$name" || return 1 ;;
+        *) services_fail "there is no service \`$name\`; there are kafka, mysql, mongodb and registry" || return 1 ;;
         esac
     done
 }
@@ -318,7 +323,7 @@ services_main() {
         rm -f "$current"
         ;;
     *)
-        echo "usage: scripts/services.sh up [kafka|mysql|mongodb ...] | down" >&2
+        echo "usage: scripts/services.sh up [kafka|mysql|mongodb|registry ...] | down" >&2
         exit 2
         ;;
     esac

@@ -38,7 +38,7 @@ if [ "$quick" = no ]; then
     trap services_stop EXIT
     services_start
 else
-    packages+=(--exclude wasmill --exclude wasmill-kafka --exclude wasmill-sinks)
+    packages+=(--exclude wasmill --exclude wasmill-kafka --exclude wasmill-sinks --exclude wasmill-registry)
 fi
 
 step "tests"

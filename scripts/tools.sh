@@ -46,7 +46,7 @@ tools_need_native_build() {
     tools_need perl "Perl 5, for OpenSSL's configure (Debian, Ubuntu: apt-get install perl)"
 }
 
-# What the services of the tests need; MariaDB and PostgreSQL are seen to by services.sh.
+# What the services of the tests need; MariaDB, PostgreSQL and the OCI registry are seen to by services.sh.
 tools_need_services() {
     local version
     if command -v java >/dev/null; then
