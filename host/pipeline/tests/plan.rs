@@ -422,6 +422,18 @@ fn the_hash_tells_plans_apart() {
 /// Links are followed before a plugin's path is compared with the root.
 #[cfg(unix)]
 #[test]
+fn a_reference_to_a_registry_is_planned_as_it_is_written() {
+    let reference = "oci://registry.example/word_split:v1@sha256:0123";
+    let text = WORD_COUNT.replace("plugins/word_split.wasm", reference);
+    assert!(text.contains(reference));
+    let remote = loaded(&text);
+    let plugin = &remote.topology.processes[0].nodes[0].plugin;
+    assert_eq!(plugin.to_str(), Some(reference));
+    // Where a plugin comes from does not tell plans apart, as the path of a file does not.
+    assert_eq!(remote.plan_hash, loaded(WORD_COUNT).plan_hash);
+}
+
+#[test]
 fn links_out_of_the_plugin_root_are_refused() {
     let dir = tempfile::tempdir().expect("a directory");
     let root = dir.path().join("root");

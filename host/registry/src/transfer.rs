@@ -94,6 +94,9 @@ impl Pull<'_> {
         if found != reference.digest {
             return Err(session.tampered(MANIFEST_NOUN, &reference.digest, found.to_string()));
         }
+        if bytes.len() as u64 > MANIFEST_BYTES_MAX {
+            return Err(too_large(reference, MANIFEST_NOUN, MANIFEST_BYTES_MAX));
+        }
         cache.keep_manifest(&reference.digest, &bytes)?;
         Ok(bytes.to_vec())
     }
