@@ -10,13 +10,13 @@
 
 mod common;
 #[path = "../../registry/tests/common/mod.rs"]
-mod registry;
+mod registry_server;
 mod services;
 
 use std::path::Path;
 
 use common::{Ran, command};
-use registry::Registry;
+use registry_server::Registry;
 use serde_json::Value;
 use services::plugin;
 
