@@ -38,12 +38,18 @@ impl Registry {
 
     fn start_with(htpasswd: &str) -> Self {
         // A port that is free now may be taken a moment later.
-        (0..5)
-            .find_map(|_| Self::try_start(htpasswd))
-            .expect("docker-registry ended at once, five times; see its messages above")
+        let mut said = String::new();
+        for _ in 0..5 {
+            match Self::try_start(htpasswd) {
+                Ok(registry) => return registry,
+                Err(log) => said = log,
+            }
+        }
+        panic!("docker-registry ends at once: {said}")
     }
 
-    fn try_start(htpasswd: &str) -> Option<Self> {
+    /// Its log, where it ends at once.
+    fn try_start(htpasswd: &str) -> Result<Self, String> {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name).display().to_string();
@@ -54,7 +60,7 @@ impl Registry {
             format!("auth:\n  htpasswd:\n    realm: test\n    path: {}\n", path("htpasswd"))
         };
         let config = format!(
-            "version: 0.1\nlog:\n  level: fatal\n  accesslog:\n    disabled: true\n{auth}storage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:{port}\n",
+            "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\n{auth}storage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:{port}\n",
             path("storage")
         );
         std::fs::write(path("config.yml"), config).unwrap();
@@ -62,6 +68,8 @@ impl Registry {
             .args(["serve", &path("config.yml")])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            // It reports every question whose answer is no.
+            .stderr(std::fs::File::create(path("log")).unwrap())
             .spawn();
         let child = match child {
             Ok(child) => child,
@@ -76,10 +84,10 @@ impl Registry {
         let deadline = Instant::now() + Duration::from_secs(60);
         while Instant::now() < deadline {
             if registry.child.try_wait().unwrap().is_some() {
-                return None;
+                return Err(std::fs::read_to_string(registry.dir.path().join("log")).unwrap_or_default());
             }
             if registry.answers() {
-                return Some(registry);
+                return Ok(registry);
             }
             std::thread::sleep(Duration::from_millis(50));
         }
