@@ -77,7 +77,7 @@ impl User {
         std::fs::write(self.dir.path().join("words.toml"), text).unwrap();
         let test = "pipeline = \"words.toml\"\n\n[[cases]]\nname = \"two words\"\n\
              steps = [{ source = \"lines\", value = \"to be\" }]\n\
-             expect.words = [{ value = \"to\" }, { value = \"be\" }]\n";
+             expect.words = [{ key = \"to\", value = \"to\" }, { key = \"be\", value = \"be\" }]\n";
         std::fs::write(self.dir.path().join("words.test.toml"), test).unwrap();
     }
 }
