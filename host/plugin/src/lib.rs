@@ -32,7 +32,7 @@ mod linked;
 mod memory;
 mod section;
 
-pub use build::{BuildOptions, BuildReport, build, build_all};
+pub use build::{BuildOptions, BuildReport, Language, build, build_all};
 pub use compiled::Compiled;
 pub use engine::{Engine, EngineOptions};
 pub use error::{PluginError, Problem};

@@ -12,7 +12,8 @@ use wasmill_plugin as plugin;
 fn options(dir: &Path, out: &Path) -> BuildOptions {
     BuildOptions {
         dir: dir.to_owned(),
-        out_dir: out.to_owned(),
+        out: Some(out.to_owned()),
+        debug: false,
     }
 }
 
@@ -40,11 +41,11 @@ fn all_shipped_plugins_are_built_and_described() {
 fn what_cannot_be_built_says_why() {
     let home = tempfile::tempdir().unwrap();
     let message = |dir: &Path| match build(&options(dir, home.path())).unwrap_err() {
-        PluginError::Build { message, .. } => message,
+        PluginError::Build { message, .. } | PluginError::NoProject { message, .. } => message,
         other => panic!("{other}"),
     };
-    assert!(message(home.path()).contains("no `Cargo.toml`"));
-    assert!(message(&common::plugins()).contains("workspace of 5 plugins"));
+    assert!(message(home.path()).contains("has one of `plugin.toml`, `Cargo.toml`"));
+    assert!(message(&common::plugins()).contains("5 plugins"));
     assert!(message(&common::plugins().join("sdk/rust")).contains("cdylib"));
     let broken = home.path().join("broken");
     std::fs::create_dir_all(broken.join("src")).unwrap();

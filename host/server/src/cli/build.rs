@@ -10,17 +10,22 @@ use serde_json::{Value, json};
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// Compile plugins written in Rust to components
+/// Compile plugins to components, from Rust, Go, JavaScript, TypeScript, Python, C or C++
 ///
-/// Needs cargo with the target wasm32-unknown-unknown, and nothing else.
+/// The language is known by the manifest: Cargo.toml, go.mod, package.json, pyproject.toml, or
+/// plugin.toml for C and C++. Its tools are checked first, and what is missing is named with how to
+/// install it.
 #[derive(Args, Debug)]
 pub(crate) struct BuildArgs {
     /// A plugin, a workspace of plugins, or a directory that holds plugins
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "DIR", default_value = ".")]
     dir: PathBuf,
-    /// Where `NAME.wasm` is written
-    #[arg(long, value_name = "DIR", default_value = "plugins/dist")]
-    out: PathBuf,
+    /// Where `NAME.wasm` is written; a file that ends in .wasm for one plugin [default: DIR/dist]
+    #[arg(long, short, value_name = "OUT")]
+    out: Option<PathBuf>,
+    /// Keep what debuggers read: DWARF and all names
+    #[arg(long)]
+    debug: bool,
 }
 
 /// Runs the command.
@@ -28,7 +33,8 @@ pub(crate) fn run(args: &BuildArgs, output: Output) -> Result<(), Failure> {
     let bar = output.waiting(&format!("building {}", args.dir.display()));
     let built = plugin::build_all(&BuildOptions {
         dir: args.dir.clone(),
-        out_dir: args.out.clone(),
+        out: args.out.clone(),
+        debug: args.debug,
     });
     bar.finish_and_clear();
     let reports = built.map_err(|error| Failure::Other {

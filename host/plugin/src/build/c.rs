@@ -1,0 +1,236 @@
+//! C and C++: clang for `wasm32-wasi`, by Zig or by the system's packages, as a reactor.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde::Deserialize;
+
+use super::component::Made;
+use super::tool::{Tool, Version, is_program, which};
+use super::{Language, Settings, fail};
+use crate::error::PluginError;
+
+/// The manifest of a plugin in C or C++.
+pub(super) const MANIFEST: &str = "plugin.toml";
+/// The manifest of its SDK: which of its files are compiled with every plugin.
+const SDK_MANIFEST: &str = "sdk.toml";
+const CLANG_MIN: Version = Version(16, 0, 0);
+/// Where Debian's and Fedora's wasi-libc is.
+const SYSROOTS: [&str; 2] = ["/usr", "/usr/share/wasi-sysroot"];
+const INSTALL: &str = "install one of these: Zig (`pip install ziglang` in a `.venv` of the project, or from \
+                       https://ziglang.org/download on the PATH); Debian's clang (`apt-get install clang-19 lld-19 wasi-libc \
+                       libclang-rt-19-dev-wasm32`, for C++ also `libc++-19-dev-wasm32 libc++abi-19-dev-wasm32`); \
+                       the WASI SDK (name its directory in WASI_SDK_PATH)";
+
+/// What `plugin.toml` says.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Manifest {
+    language: Dialect,
+    /// Files, or patterns of files.
+    sources: Vec<String>,
+    /// Directories of headers.
+    #[serde(default)]
+    include: Vec<PathBuf>,
+    /// The directory of the SDK.
+    sdk: Option<PathBuf>,
+    /// For the compiler.
+    #[serde(default)]
+    flags: Vec<String>,
+}
+
+/// What `sdk.toml` says.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SdkManifest {
+    sources: Vec<String>,
+    #[serde(default)]
+    include: Vec<PathBuf>,
+    #[serde(default)]
+    flags: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+enum Dialect {
+    #[serde(rename = "c")]
+    C,
+    #[serde(rename = "c++")]
+    Cpp,
+}
+
+impl Dialect {
+    fn language(self) -> Language {
+        match self {
+            Self::C => Language::C,
+            Self::Cpp => Language::Cpp,
+        }
+    }
+}
+
+/// A compiler that was found.
+struct Compiler {
+    tool: Tool,
+    /// Before all other arguments.
+    flags: Vec<OsString>,
+}
+
+/// Checks the tools, before anything is built.
+pub(super) fn check(dir: &Path) -> Result<(), PluginError> {
+    let manifest = read_manifest(dir)?;
+    let compiler = find(dir, manifest.language)?;
+    // Each of the kinds says it in its own way, clang's number included.
+    let has = compiler.tool.version(dir, &["--version"])?;
+    compiler.tool.need(dir, has, CLANG_MIN)
+}
+
+/// Reads `plugin.toml`.
+pub(super) fn read_manifest(dir: &Path) -> Result<Manifest, PluginError> {
+    super::read_toml(
+        &dir.join(MANIFEST),
+        "`language`, `sources`, `include`, `sdk` and `flags`",
+    )
+}
+
+/// Compiles a plugin to a core module.
+pub(super) fn compile(dir: &Path, settings: Settings) -> Result<Made, PluginError> {
+    let start = Instant::now();
+    let manifest = read_manifest(dir)?;
+    let compiler = find(dir, manifest.language)?;
+    let work = super::work_dir()?;
+    let module = work.path().join("plugin.wasm");
+
+    let mut sources = files(dir, MANIFEST, &manifest.sources)?;
+    let mut include: Vec<PathBuf> = manifest.include.iter().map(|path| dir.join(path)).collect();
+    let mut flags = Vec::new();
+    if let Some(sdk) = &manifest.sdk {
+        let sdk_dir = dir.join(sdk);
+        if !sdk_dir.join(SDK_MANIFEST).is_file() {
+            return Err(fail(
+                dir,
+                format!(
+                    "`sdk` of {MANIFEST} names {}, where there is no `{SDK_MANIFEST}`; `wasmill new sdk {} --lang c` \
+                     puts the SDK there",
+                    sdk_dir.display(),
+                    sdk_dir.display()
+                ),
+            ));
+        }
+        let sdk: SdkManifest = super::read_toml(&sdk_dir.join(SDK_MANIFEST), "`sources`, `include` and `flags`")?;
+        sources.extend(files(&sdk_dir, SDK_MANIFEST, &sdk.sources)?);
+        include.extend(sdk.include.iter().map(|path| sdk_dir.join(path)));
+        flags.extend(sdk.flags);
+    }
+    // Bindings ask for a symbol of an object file that only carries the types of the world; those are
+    // embedded here instead.
+    let types = work.path().join("component_type.c");
+    std::fs::write(&types, COMPONENT_TYPE).map_err(|error| PluginError::io("write", &types, error))?;
+
+    let mut command = compiler.tool.command(dir);
+    command.args(&compiler.flags).args(["-mexec-model=reactor", "-O2"]);
+    if settings.debug {
+        command.arg("-g");
+    }
+    command.args(&flags).args(&manifest.flags);
+    for path in &include {
+        command.arg("-I").arg(path);
+    }
+    // A C++ compiler is told which files are C.
+    let (c, other): (Vec<_>, Vec<_>) = sources
+        .iter()
+        .partition(|path| path.extension().is_some_and(|extension| extension == "c"));
+    command
+        .args(&other)
+        .args(["-x", "c"])
+        .args(&c)
+        .arg(&types)
+        .args(["-x", "none"]);
+    command.arg("-o").arg(&module);
+    compiler.tool.run(dir, &mut command)?;
+    Made::read(&module, dir, manifest.language.language(), start)
+}
+
+const COMPONENT_TYPE: &str = "\
+__attribute__((weak)) void __component_type_object_force_link_timed_transform(void) {}
+__attribute__((weak)) void __component_type_object_force_link_transform(void) {}
+";
+
+/// The files that patterns name, in the order of the patterns.
+fn files(dir: &Path, manifest: &str, patterns: &[String]) -> Result<Vec<PathBuf>, PluginError> {
+    let mut all = Vec::new();
+    for pattern in patterns {
+        let whole = format!("{}/{pattern}", glob::Pattern::escape(&dir.display().to_string()));
+        let wrong = |what: String| fail(dir, format!("`sources` of {manifest}: `{pattern}` {what}"));
+        let found = glob::glob(&whole).map_err(|error| wrong(format!("is no pattern: {error}")))?;
+        let before = all.len();
+        for file in found {
+            all.push(file.map_err(|error| wrong(error.to_string()))?);
+        }
+        if all.len() == before {
+            return Err(wrong("names no file".to_owned()));
+        }
+    }
+    Ok(all)
+}
+
+/// The first compiler that is there: the project's own, then the user's, then the system's.
+fn find(dir: &Path, dialect: Dialect) -> Result<Compiler, PluginError> {
+    let (zig_command, clang) = match dialect {
+        Dialect::C => ("cc", "clang"),
+        Dialect::Cpp => ("c++", "clang++"),
+    };
+    let zig = |command: Vec<OsString>| {
+        let mut command = command;
+        command.push(zig_command.into());
+        Compiler {
+            tool: tool("zig", command),
+            flags: vec!["-target".into(), "wasm32-wasi".into()],
+        }
+    };
+    for python in super::python::interpreters(dir) {
+        if python_has_zig(&python) {
+            return Ok(zig(vec![python.into(), "-m".into(), "ziglang".into()]));
+        }
+    }
+    if let Some(program) = which("zig") {
+        return Ok(zig(vec![program.into()]));
+    }
+    if let Some(sdk) = std::env::var_os("WASI_SDK_PATH").map(PathBuf::from) {
+        let program = sdk.join("bin").join(clang);
+        if is_program(&program) {
+            return Ok(Compiler {
+                tool: tool("the WASI SDK's clang", vec![program.into()]),
+                flags: vec!["--target=wasm32-wasip1".into()],
+            });
+        }
+    }
+    let names = (16..=30)
+        .rev()
+        .map(|version| format!("{clang}-{version}"))
+        .chain([clang.to_owned()]);
+    let sysroot = SYSROOTS
+        .iter()
+        .find(|root| Path::new(root).join("include/wasm32-wasi").is_dir());
+    if let (Some(program), Some(sysroot)) = (names.into_iter().find_map(|name| which(&name)), sysroot) {
+        return Ok(Compiler {
+            tool: tool("clang", vec![program.into()]),
+            flags: vec!["--target=wasm32-wasi".into(), format!("--sysroot={sysroot}").into()],
+        });
+    }
+    Err(tool("clang", Vec::new()).missing(dir, "no C compiler for WebAssembly is installed"))
+}
+
+fn tool(name: &'static str, command: Vec<OsString>) -> Tool {
+    Tool {
+        name,
+        command,
+        install: INSTALL.to_owned(),
+    }
+}
+
+fn python_has_zig(python: &Path) -> bool {
+    std::process::Command::new(python)
+        .args(["-c", "import importlib.util as u; exit(u.find_spec('ziglang') is None)"])
+        .output()
+        .is_ok_and(|output| output.status.success())
+}
