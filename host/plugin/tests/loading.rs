@@ -146,17 +146,19 @@ fn a_description_other_than_the_one_kept_is_refused() {
 
 #[test]
 fn a_label_imports_next_to_nothing() {
-    let inspection = plugin::inspect(&component("label")).unwrap();
-    assert_eq!(inspection.contract, "wasmill:plugin@0.1.0");
+    let inspection = plugin::inspect(&component("label"), None).unwrap();
+    assert_eq!(inspection.contract.as_deref(), Some("wasmill:plugin@0.1.0"));
+    assert_eq!(inspection.refusal, None);
+    assert_eq!(inspection.is_cached, None);
     assert!(inspection.keeps_description);
     assert!(
         inspection
             .imports
             .iter()
-            .all(|import| import.starts_with("wasmill:plugin/"))
+            .all(|import| import.name.starts_with("wasmill:plugin/") && import.access == plugin::Access::Always)
     );
     assert!(
-        !inspection.imports.iter().any(|import| import.contains("context")),
+        !inspection.imports.iter().any(|import| import.name.contains("context")),
         "{:?}",
         inspection.imports
     );
@@ -165,7 +167,7 @@ fn a_label_imports_next_to_nothing() {
         "{:?}",
         inspection.producers
     );
-    assert_eq!(inspection.description.ports[0].name, "out");
+    assert_eq!(inspection.description.unwrap().ports[0].name, "out");
 }
 
 fn cache_files(dir: &Path) -> Vec<PathBuf> {

@@ -8,13 +8,15 @@ use serde::Deserialize;
 
 use super::component::Made;
 use super::tool::{Tool, Version, is_program, which};
-use super::{Language, Settings, fail};
+use super::{Language, Settings, not_a_plugin};
 use crate::error::PluginError;
 
 /// The manifest of a plugin in C or C++.
 pub(super) const MANIFEST: &str = "plugin.toml";
-/// The manifest of its SDK: which of its files are compiled with every plugin.
-const SDK_MANIFEST: &str = "sdk.toml";
+/// By which the SDK is known; it is in a directory of headers.
+const SDK_HEADER: &str = "wasmill.h";
+/// What of the SDK is compiled with every plugin.
+const SDK_SOURCES: [&str; 3] = ["src/*.c", "generated/*.c", "vendor/*/*.c"];
 const CLANG_MIN: Version = Version(16, 0, 0);
 /// Where Debian's and Fedora's wasi-libc is.
 const SYSROOTS: [&str; 2] = ["/usr", "/usr/share/wasi-sysroot"];
@@ -36,17 +38,6 @@ pub(super) struct Manifest {
     /// The directory of the SDK.
     sdk: Option<PathBuf>,
     /// For the compiler.
-    #[serde(default)]
-    flags: Vec<String>,
-}
-
-/// What `sdk.toml` says.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SdkManifest {
-    sources: Vec<String>,
-    #[serde(default)]
-    include: Vec<PathBuf>,
     #[serde(default)]
     flags: Vec<String>,
 }
@@ -88,7 +79,7 @@ pub(super) fn check(dir: &Path) -> Result<(), PluginError> {
 pub(super) fn read_manifest(dir: &Path) -> Result<Manifest, PluginError> {
     super::read_toml(
         &dir.join(MANIFEST),
-        "`language`, `sources`, `include`, `sdk` and `flags`",
+        "`language` (\"c\" or \"c++\"), `sources`, `include`, `sdk` and `flags`",
     )
 }
 
@@ -100,26 +91,23 @@ pub(super) fn compile(dir: &Path, settings: Settings) -> Result<Made, PluginErro
     let work = super::work_dir()?;
     let module = work.path().join("plugin.wasm");
 
-    let mut sources = files(dir, MANIFEST, &manifest.sources)?;
-    let mut include: Vec<PathBuf> = manifest.include.iter().map(|path| dir.join(path)).collect();
-    let mut flags = Vec::new();
+    let mut sources = super::files(dir, MANIFEST, "sources", &manifest.sources)?;
+    let mut include: Vec<PathBuf> = manifest.include.clone();
     if let Some(sdk) = &manifest.sdk {
-        let sdk_dir = dir.join(sdk);
-        if !sdk_dir.join(SDK_MANIFEST).is_file() {
-            return Err(fail(
+        if !dir.join(sdk).join(SDK_HEADER).is_file() {
+            let sdk_dir = dir.join(sdk);
+            return Err(not_a_plugin(
                 dir,
                 format!(
-                    "`sdk` of {MANIFEST} names {}, where there is no `{SDK_MANIFEST}`; `wasmill new sdk {} --lang c` \
-                     puts the SDK there",
-                    sdk_dir.display(),
+                    "`sdk` of {MANIFEST} names {0}, which has no `{SDK_HEADER}`; `wasmill new sdk {0} --lang c` puts \
+                     the SDK there",
                     sdk_dir.display()
                 ),
             ));
         }
-        let sdk: SdkManifest = super::read_toml(&sdk_dir.join(SDK_MANIFEST), "`sources`, `include` and `flags`")?;
-        sources.extend(files(&sdk_dir, SDK_MANIFEST, &sdk.sources)?);
-        include.extend(sdk.include.iter().map(|path| sdk_dir.join(path)));
-        flags.extend(sdk.flags);
+        let patterns = SDK_SOURCES.map(str::to_owned);
+        sources.extend(super::files(&dir.join(sdk), "the SDK", "sources", &patterns)?);
+        include.push(sdk.clone());
     }
     // Bindings ask for a symbol of an object file that only carries the types of the world; those are
     // embedded here instead.
@@ -131,7 +119,7 @@ pub(super) fn compile(dir: &Path, settings: Settings) -> Result<Made, PluginErro
     if settings.debug {
         command.arg("-g");
     }
-    command.args(&flags).args(&manifest.flags);
+    command.args(&manifest.flags);
     for path in &include {
         command.arg("-I").arg(path);
     }
@@ -154,24 +142,6 @@ const COMPONENT_TYPE: &str = "\
 __attribute__((weak)) void __component_type_object_force_link_timed_transform(void) {}
 __attribute__((weak)) void __component_type_object_force_link_transform(void) {}
 ";
-
-/// The files that patterns name, in the order of the patterns.
-fn files(dir: &Path, manifest: &str, patterns: &[String]) -> Result<Vec<PathBuf>, PluginError> {
-    let mut all = Vec::new();
-    for pattern in patterns {
-        let whole = format!("{}/{pattern}", glob::Pattern::escape(&dir.display().to_string()));
-        let wrong = |what: String| fail(dir, format!("`sources` of {manifest}: `{pattern}` {what}"));
-        let found = glob::glob(&whole).map_err(|error| wrong(format!("is no pattern: {error}")))?;
-        let before = all.len();
-        for file in found {
-            all.push(file.map_err(|error| wrong(error.to_string()))?);
-        }
-        if all.len() == before {
-            return Err(wrong("names no file".to_owned()));
-        }
-    }
-    Ok(all)
-}
 
 /// The first compiler that is there: the project's own, then the user's, then the system's.
 fn find(dir: &Path, dialect: Dialect) -> Result<Compiler, PluginError> {

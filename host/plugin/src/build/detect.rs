@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::component::Made;
-use super::{Settings, c, go, not_a_plugin, rust};
+use super::{Settings, c, go, js, not_a_plugin, python, rust};
 use crate::error::PluginError;
 
 /// What a plugin is written in.
@@ -49,8 +49,8 @@ const MANIFESTS: [(&str, Kind); 5] = [
     (c::MANIFEST, Kind::C),
     ("Cargo.toml", Kind::Rust),
     ("go.mod", Kind::Go),
-    ("package.json", Kind::JavaScript),
-    ("pyproject.toml", Kind::Python),
+    (js::MANIFEST, Kind::JavaScript),
+    (python::MANIFEST, Kind::Python),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,8 +71,9 @@ pub(super) struct Project {
 enum What {
     Rust(Vec<rust::PluginCrate>),
     Go(Vec<PathBuf>),
-    JavaScript,
-    Python,
+    JavaScript(Vec<PathBuf>),
+    /// Whether it is one.
+    Python(bool),
     C,
 }
 
@@ -81,8 +82,9 @@ impl Project {
     pub(super) fn plugins(&self) -> usize {
         match &self.what {
             What::Rust(crates) => crates.len(),
-            What::Go(commands) => commands.len(),
-            What::JavaScript | What::Python | What::C => 1,
+            What::Go(dirs) | What::JavaScript(dirs) => dirs.len(),
+            What::Python(is_plugin) => usize::from(*is_plugin),
+            What::C => 1,
         }
     }
 
@@ -92,8 +94,9 @@ impl Project {
             What::Rust(_) => rust::check(&self.dir),
             // Looking for the commands has asked already.
             What::Go(_) => Ok(()),
+            What::JavaScript(_) => js::check(&self.dir),
+            What::Python(_) => python::check(&self.dir),
             What::C => c::check(&self.dir),
-            What::JavaScript | What::Python => Ok(()),
         }
     }
 
@@ -101,9 +104,10 @@ impl Project {
     pub(super) fn compile(&self, settings: Settings) -> Result<Vec<Made>, PluginError> {
         match &self.what {
             What::Rust(crates) => rust::compile(&self.dir, crates, settings),
-            What::Go(commands) => commands.iter().map(|dir| go::compile(dir, settings)).collect(),
+            What::Go(dirs) => dirs.iter().map(|dir| go::compile(dir, settings)).collect(),
+            What::JavaScript(dirs) => dirs.iter().map(|dir| js::compile(dir, settings)).collect(),
+            What::Python(_) => Ok(vec![python::compile(&self.dir)?]),
             What::C => Ok(vec![c::compile(&self.dir, settings)?]),
-            What::JavaScript | What::Python => Err(not_a_plugin(&self.dir, "not yet")),
         }
     }
 }
@@ -157,6 +161,7 @@ fn kind(dir: &Path) -> Option<Kind> {
         .map(|(_, kind)| *kind)
 }
 
+/// Reads the manifest, and asks the language's tools where it takes them to find the plugins.
 fn open(dir: &Path, kind: Kind) -> Result<Project, PluginError> {
     let what = match kind {
         Kind::Rust => What::Rust(rust::plugin_crates(dir)?),
@@ -164,8 +169,8 @@ fn open(dir: &Path, kind: Kind) -> Result<Project, PluginError> {
             go::check(dir)?;
             What::Go(go::commands(dir)?)
         }
-        Kind::JavaScript => What::JavaScript,
-        Kind::Python => What::Python,
+        Kind::JavaScript => What::JavaScript(js::packages(dir)?),
+        Kind::Python => What::Python(python::is_plugin(dir)?),
         Kind::C => {
             c::read_manifest(dir)?;
             What::C
@@ -181,6 +186,8 @@ fn no_plugin(kind: Kind) -> &'static str {
     match kind {
         Kind::Rust => "no crate of its `Cargo.toml` is a plugin: it needs `[lib] crate-type = [\"cdylib\"]`",
         Kind::Go => "its module has no `package main`, which a plugin is",
-        Kind::JavaScript | Kind::Python | Kind::C => "it holds no plugin",
+        Kind::JavaScript => "none of its workspaces is a plugin: `main` of `package.json` names the plugin's module",
+        Kind::Python => python::NO_PLUGIN,
+        Kind::C => "it holds no plugin",
     }
 }

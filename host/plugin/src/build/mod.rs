@@ -10,6 +10,7 @@ mod c;
 mod component;
 mod detect;
 mod go;
+mod js;
 mod python;
 mod rust;
 mod strip;
@@ -191,6 +192,41 @@ fn work_dir() -> Result<tempfile::TempDir, PluginError> {
         .prefix("wasmill-build-")
         .tempdir()
         .map_err(|error| PluginError::io("create a temporary directory in", &std::env::temp_dir(), error))
+}
+
+/// A directory and those above it, nearest first.
+fn ancestors(dir: &Path) -> Vec<PathBuf> {
+    let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    dir.ancestors().map(Path::to_owned).collect()
+}
+
+/// Writes the contract into a directory, for tools that read it; says where.
+fn write_contract(dir: &Path) -> Result<PathBuf, PluginError> {
+    let wit = dir.join("wit");
+    let path = wit.join("plugin.wit");
+    std::fs::create_dir_all(&wit)
+        .and_then(|()| std::fs::write(&path, component::CONTRACT))
+        .map_err(|error| PluginError::io("write", &path, error))?;
+    Ok(wit)
+}
+
+/// The files that the patterns of a manifest name, in the order of the patterns.
+fn files(dir: &Path, manifest: &str, key: &str, patterns: &[String]) -> Result<Vec<PathBuf>, PluginError> {
+    let base = dir.canonicalize().map_err(|error| PluginError::io("read", dir, error))?;
+    let mut all = Vec::new();
+    for pattern in patterns {
+        let wrong = |what: String| not_a_plugin(dir, format!("`{key}` of {manifest}: `{pattern}` {what}"));
+        let whole = format!("{}/{pattern}", glob::Pattern::escape(&base.display().to_string()));
+        let found = glob::glob(&whole).map_err(|error| wrong(format!("is no pattern: {error}")))?;
+        let before = all.len();
+        for file in found {
+            all.push(file.map_err(|error| wrong(error.to_string()))?);
+        }
+        if all.len() == before {
+            return Err(wrong("names no file".to_owned()));
+        }
+    }
+    Ok(all)
 }
 
 /// Reads a manifest; `keys` are those that it may have.

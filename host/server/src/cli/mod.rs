@@ -7,11 +7,13 @@ mod consume;
 mod doctor;
 mod graph;
 mod inspect;
+mod new;
 mod produce;
 mod reset;
 mod run;
 mod schema;
 mod validate;
+mod watch;
 
 use clap::{Parser, Subcommand};
 
@@ -48,6 +50,7 @@ enum Command {
     Run(run::RunArgs),
     Validate(validate::ValidateArgs),
     Graph(graph::GraphArgs),
+    New(new::NewArgs),
     Build(build::BuildArgs),
     Inspect(inspect::InspectArgs),
     Produce(produce::ProduceArgs),
@@ -84,6 +87,7 @@ fn dispatch(command: &Command, output: Output) -> Result<(), Failure> {
         Command::Run(args) => run::run(args, output),
         Command::Validate(args) => validate::run(args, output),
         Command::Graph(args) => graph::run(args, output),
+        Command::New(args) => new::run(args, output),
         Command::Build(args) => build::run(args, output),
         Command::Inspect(args) => inspect::run(args, output),
         Command::Schema(_) => schema::run(output),
