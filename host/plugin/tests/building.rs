@@ -57,3 +57,63 @@ fn what_cannot_be_built_says_why() {
     let error = build(&options(&broken, home.path())).unwrap_err();
     assert!(error.to_string().contains("lifecycle"), "{error}");
 }
+
+#[test]
+fn the_sdk_carries_the_contract() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+    assert_eq!(
+        read("plugins/sdk/rust/wit/plugin.wit"),
+        read("wit/plugin.wit"),
+        "copy wit/plugin.wit there: projects of `wasmill new` have the SDK alone"
+    );
+}
+
+/// Builds a plugin of a language when its tool answers; says so when it does not. With
+/// `WASMILL_TEST_LANGUAGES=all` a missing tool is a failure.
+fn built(language: &str, tool: &[&str], name: &str) {
+    let answers = std::process::Command::new(tool[0])
+        .args(&tool[1..])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    let all = std::env::var_os("WASMILL_TEST_LANGUAGES").is_some_and(|which| which == "all");
+    assert!(answers || !all, "{tool:?} does not answer");
+    if !answers {
+        eprintln!("passed over: {tool:?} does not answer");
+        return;
+    }
+    let out = tempfile::tempdir().unwrap();
+    let file = out.path().join("named.wasm");
+    let dir = common::plugins().join(language).join(name);
+    let report = build(&options(&dir, &file)).unwrap();
+    assert_eq!(report.path, file, "a file is taken as it is named");
+    assert_eq!(report.name, name);
+    assert_eq!(report.size, std::fs::metadata(&file).unwrap().len());
+    for import in &report.imports {
+        assert!(import.starts_with("wasmill:plugin/"), "{import}");
+    }
+    let inspection = plugin::inspect(&file, None).unwrap();
+    assert!(inspection.keeps_description);
+    assert_eq!(inspection.refusal, None);
+}
+
+#[test]
+fn go_is_built_without_wasi() {
+    built("go", &["go", "version"], "word_count");
+}
+
+#[test]
+fn c_is_built_without_wasi() {
+    built("c", &["python3", "-m", "ziglang", "version"], "word_count");
+}
+
+#[test]
+fn typescript_is_built_without_wasi() {
+    let esbuild = common::plugins().join("js/node_modules/.bin/esbuild");
+    built("js", &[esbuild.to_str().unwrap(), "--version"], "word_count");
+}
+
+#[test]
+fn python_is_built_without_wasi() {
+    built("python", &["componentize-py", "--version"], "word_count");
+}

@@ -1,8 +1,8 @@
 //! What `wasmill new` writes: templates and SDKs that are part of the binary, with names filled in.
 //!
 //! In a template's text and in the names of its files, `{{name}}` (in names of files also `NAME`) stands
-//! for the name as it was given, `{{ident}}` for the same with `_` for `-`. Files whose own name would
-//! mean something in the repository end in `.tmpl`, and `gitignore` gets its dot.
+//! for the name. Files whose own name would mean something in the repository end in `.tmpl`, and
+//! `gitignore` gets its dot.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -115,22 +115,31 @@ impl Lang {
 /// A file to write: its place in the project, and what is in it.
 type File = (PathBuf, Cow<'static, [u8]>);
 
-/// Checks the name of a plugin or a pipeline.
-pub(crate) fn check_name(name: &str) -> Result<(), String> {
-    const RULE: &str = "a name is lower-case letters and digits in words with `_` or `-` between them, begins with a \
-                        letter and has at most 64 bytes, such as `word_count`";
-    let words_are_good = name
-        .split(['-', '_'])
-        .all(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()));
-    let is_good =
-        words_are_good && name.len() <= NAME_BYTES_MAX && name.starts_with(|c: char| c.is_ascii_lowercase());
-    if !is_good {
-        return Err(format!("`{name:.80}` is no name: {RULE}"));
-    }
-    if TAKEN.contains(&name.replace('-', "_").as_str()) {
+/// Checks the name of a plugin: it is that of a module in each language.
+pub(crate) fn check_plugin_name(name: &str) -> Result<(), String> {
+    check_words(name, &['_'], "`_`", "word_count")?;
+    if TAKEN.contains(&name) {
         return Err(format!("`{name}` means something else in one of the languages; take another name"));
     }
     Ok(())
+}
+
+/// Checks the name of a pipeline.
+pub(crate) fn check_pipeline_name(name: &str) -> Result<(), String> {
+    check_words(name, &['_', '-'], "`_` or `-`", "word-count")
+}
+
+fn check_words(name: &str, between: &[char], shown: &str, example: &str) -> Result<(), String> {
+    let words_are_good = name
+        .split(between)
+        .all(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()));
+    if words_are_good && name.len() <= NAME_BYTES_MAX && name.starts_with(|c: char| c.is_ascii_lowercase()) {
+        return Ok(());
+    }
+    Err(format!(
+        "`{name:.80}` is no name: a name is lower-case letters and digits in words with {shown} between them, begins \
+         with a letter and has at most {NAME_BYTES_MAX} bytes, such as `{example}`"
+    ))
 }
 
 /// The files of a new plugin.
@@ -183,17 +192,12 @@ fn named(path: &str, name: &str) -> PathBuf {
     let path = path.strip_suffix(".tmpl").unwrap_or(path);
     let path = path
         .replace("{{name}}", name)
-        .replace("{{ident}}", &ident(name))
         .replace("NAME", name);
     let path = PathBuf::from(path);
     match path.file_name() {
         Some(file) if file == "gitignore" => path.with_file_name(".gitignore"),
         _ => path,
     }
-}
-
-fn ident(name: &str) -> String {
-    name.replace('-', "_")
 }
 
 fn filled(bytes: Cow<'static, [u8]>, name: &str, lang: Lang) -> Cow<'static, [u8]> {
@@ -212,8 +216,7 @@ fn filled(bytes: Cow<'static, [u8]>, name: &str, lang: Lang) -> Cow<'static, [u8
         .replace("{{prepare}}\n", &steps)
         .replace("{{lang}}", lang.id())
         .replace("{{test}}", lang.test())
-        .replace("{{name}}", name)
-        .replace("{{ident}}", &ident(name));
+        .replace("{{name}}", name);
     Cow::Owned(text.into_bytes())
 }
 
@@ -223,14 +226,17 @@ mod tests {
 
     #[test]
     fn names_are_those_that_every_language_takes() {
-        for name in ["word_count", "a", "temperature-2", "p95"] {
-            assert_eq!(check_name(name), Ok(()), "{name}");
+        for name in ["word_count", "a", "p95"] {
+            assert_eq!(check_plugin_name(name), Ok(()), "{name}");
+            assert_eq!(check_pipeline_name(name), Ok(()), "{name}");
         }
+        assert_eq!(check_pipeline_name("word-count"), Ok(()));
+        assert!(check_plugin_name("word-count").is_err());
         for name in ["", "Word", "2nd", "a__b", "a-", "../a", "a/b", "\u{e9}t\u{e9}", &"a".repeat(65)] {
-            assert!(check_name(name).is_err_and(|error| error.contains("a name is lower-case")), "{name}");
+            assert!(check_pipeline_name(name).is_err_and(|error| error.contains("a name is lower-case")), "{name}");
         }
-        assert!(check_name("type").is_err_and(|error| error.contains("something else")));
-        assert!(check_name("wasmill-sdk").is_err());
+        assert!(check_plugin_name("type").is_err_and(|error| error.contains("something else")));
+        assert!(check_plugin_name("wasmill_sdk").is_err());
     }
 
     #[test]

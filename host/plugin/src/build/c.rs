@@ -116,9 +116,8 @@ pub(super) fn compile(dir: &Path, settings: Settings) -> Result<Made, PluginErro
 
     let mut command = compiler.tool.command(dir);
     command.args(&compiler.flags).args(["-mexec-model=reactor", "-O2"]);
-    if settings.debug {
-        command.arg("-g");
-    }
+    // Zig writes DWARF unless it is told not to.
+    command.arg(if settings.debug { "-g" } else { "-g0" });
     command.args(&manifest.flags);
     for path in &include {
         command.arg("-I").arg(path);

@@ -81,3 +81,72 @@ fn append_function_names(names: wasmparser::NameSectionReader<'_>, output: &mut 
         section.append_to(output);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A component with a module in it, which has names, DWARF and producers.
+    fn component() -> Vec<u8> {
+        wat::parse_str(
+            r#"(component $c
+                (core module $m
+                    (func $first (param $a i32)) (func $second call $third) (func $third)
+                    (export "second" (func $second))
+                    (@custom ".debug_info" "dwarf")
+                    (@producers (language "C" "11"))
+                    (@custom "mine" "kept")))"#,
+        )
+        .unwrap()
+    }
+
+    fn sections(component: &[u8]) -> Vec<String> {
+        let payloads = Parser::new(0).parse_all(component);
+        payloads
+            .filter_map(|payload| match payload.unwrap() {
+                Payload::CustomSection(section) => Some(section.name().to_owned()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn names(component: &[u8]) -> usize {
+        Parser::new(0)
+            .parse_all(component)
+            .filter_map(|payload| match payload.unwrap() {
+                Payload::CustomSection(section) => match section.as_known() {
+                    KnownCustom::Name(names) => Some(names.into_iter().count()),
+                    _ => None,
+                },
+                _ => None,
+            })
+            .sum()
+    }
+
+    #[test]
+    fn dwarf_goes_and_the_names_of_functions_stay() {
+        let before = component();
+        assert!(names(&before) > 1, "of functions, of locals and more");
+        let after = strip(&before, true).unwrap();
+        wasmparser::Validator::new().validate_all(&after).unwrap();
+        assert_eq!(names(&after), 1);
+        let mut left = sections(&after);
+        left.sort();
+        assert_eq!(left, ["mine", "name", "producers"]);
+        assert!(after.windows(5).any(|bytes| bytes == b"third"));
+        assert_eq!(strip(&after, true).unwrap(), after, "once is enough");
+    }
+
+    #[test]
+    fn names_of_an_interpreter_go_too() {
+        let after = strip(&component(), false).unwrap();
+        wasmparser::Validator::new().validate_all(&after).unwrap();
+        assert_eq!(sections(&after), ["producers", "mine"]);
+    }
+
+    #[test]
+    fn what_is_damaged_is_refused() {
+        let whole = component();
+        assert!(strip(&whole[..whole.len() - 3], true).is_err());
+    }
+}

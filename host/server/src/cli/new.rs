@@ -68,6 +68,7 @@ pub(crate) fn run(args: &NewArgs, output: Output) -> Result<(), Failure> {
 
 fn plugin(args: &PluginArgs, output: Output) -> Result<(), Failure> {
     let (name, lang) = (&args.name, args.lang);
+    scaffold::check_plugin_name(name).map_err(|what| Failure::usage(what, "give another name"))?;
     let dir = fresh_dir(name)?;
     write_all(&dir, &scaffold::plugin(name, lang))?;
     mark(&dir.join(scaffold::SDK_DIR), lang)?;
@@ -84,6 +85,7 @@ fn plugin(args: &PluginArgs, output: Output) -> Result<(), Failure> {
 
 fn pipeline(args: &PipelineArgs, output: Output) -> Result<(), Failure> {
     let name = &args.name;
+    scaffold::check_pipeline_name(name).map_err(|what| Failure::usage(what, "give another name"))?;
     let dir = fresh_dir(name)?;
     write_all(&dir, &scaffold::pipeline(name))?;
     let next = [
@@ -137,7 +139,6 @@ fn replace_sdk(dir: &Path, lang: Lang) -> Result<(), Failure> {
 
 /// The directory of a new project, which must not be there.
 fn fresh_dir(name: &str) -> Result<PathBuf, Failure> {
-    scaffold::check_name(name).map_err(|what| Failure::usage(what, "give another name"))?;
     let dir = PathBuf::from(name);
     if dir.exists() {
         return Err(taken(
