@@ -59,6 +59,7 @@ pub(crate) struct Transform {
     pub description: Description,
     pub on_error: OnError,
     pub limits: Limits,
+    pub lateness: Duration,
     /// What it reads, and into which of its inputs.
     pub feeds: Vec<(Feed, u8)>,
 }

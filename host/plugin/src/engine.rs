@@ -8,7 +8,7 @@ use std::time::Duration;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, OptLevel, Strategy, WasmFeatures};
 
-use crate::bindings::Transform;
+use crate::bindings::TimedTransform;
 use crate::code::CodeCache;
 use crate::compiled::Compiled;
 use crate::error::PluginError;
@@ -60,7 +60,7 @@ impl Engine {
         let failed = |error: wasmtime::Error| PluginError::Engine(format!("{error:#}"));
         let wasm = wasmtime::Engine::new(&config()).map_err(failed)?;
         let mut linker = Linker::new(&wasm);
-        Transform::add_to_linker::<_, HasSelf<HostData>>(&mut linker, |data| data).map_err(failed)?;
+        TimedTransform::add_to_linker::<_, HasSelf<HostData>>(&mut linker, |data| data).map_err(failed)?;
         let cache = options.cache_dir.map(|dir| CodeCache::open(dir, &wasm)).transpose()?;
         start_clock(&wasm)?;
         Ok(Self {

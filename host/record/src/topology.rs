@@ -199,6 +199,8 @@ pub struct Node {
     pub on_error: OnError,
     /// The limits of its instances.
     pub limits: Limits,
+    /// How far behind the largest event time the watermark is, which fires its timers.
+    pub lateness: Duration,
     /// For each port, where its records go.
     pub ports: Vec<Vec<Target>>,
     /// The changelog of its stores, when it has any.
@@ -213,6 +215,7 @@ impl std::fmt::Debug for Node {
             .field("description", &self.description)
             .field("on_error", &self.on_error)
             .field("limits", &self.limits)
+            .field("lateness", &self.lateness)
             .field("ports", &self.ports)
             .field("changelog", &self.changelog)
             .finish_non_exhaustive()

@@ -10,8 +10,9 @@ import (
 // What is here links the JSON library's reflection, which makes a component 2 MB larger: a plugin that uses
 // none of [Record.JSON], [Context.EmitJSON] and [JSON] does without.
 
-// JSON reads the value into what v points to. Names of fields are compared exactly, fields that the type
-// does not have are ignored. The errors are `no-value` and `bad-json`.
+// JSON reads the value into what v points to, by `json` tags. Names of fields are compared exactly, and fields
+// that the type does not have are ignored. A field that is missing stays as it is, one that is null becomes
+// zero: use a pointer where that makes a difference. The errors are `no-value` and `bad-json`.
 func (r Record) JSON(v any) error {
 	value, err := r.someValue()
 	if err != nil {

@@ -216,6 +216,7 @@ fn assemble(
                 description: plugin.description,
                 on_error: raw.on_error.into(),
                 limits: (&raw.limits).into(),
+                lateness: Duration::from_millis(raw.lateness_ms),
                 feeds,
             });
         }
