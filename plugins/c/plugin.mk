@@ -6,7 +6,7 @@ VECTORS ?= ../../vectors/$(notdir $(CURDIR)).json
 .PHONY: vectors
 test: vectors
 vectors: $(BUILD)/vectors
-	$(BUILD)/vectors $(VECTORS)
+	$(if $(wildcard $(VECTORS)),$(BUILD)/vectors,@echo "not run, as it is not there:") $(VECTORS)
 
 # The process ends after it: what a test of the table allocates is not freed.
 $(BUILD)/vectors: ../vectors.c $(SOURCES) $(SDK_SOURCES) $(HEADERS) $(OBJECTS)

@@ -110,7 +110,7 @@ size_t wasmill_test_host_calls(const wasmill_test *t);
 #define WASMILL_CHECK_TEXT(bytes, text) wasmill_test_check_text((bytes), (text), #bytes, __FILE__, __LINE__)
 void wasmill_test_check(bool holds, const char *what, const char *file, int line);
 void wasmill_test_check_text(wasmill_bytes bytes, const char *text, const char *what, const char *file, int line);
-/* 0 when all checks held. */
+/* Says how many checks there were; 0 when all of them held. */
 int wasmill_test_result(void);
 
 #ifdef __cplusplus
