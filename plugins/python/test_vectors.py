@@ -84,6 +84,8 @@ class Vectors(unittest.TestCase):
             self.assertEqual(sorted(caught.exception.pointers), sorted(case["problems"]))
             return
         harness = Harness(kind, case.get("config", {}), lateness_ms=case.get("lateness_ms", 0))
+        for store, entries in case.get("stored", {}).items():
+            harness.stored(store).update({key.encode(): data(spec) or b"" for key, spec in entries.items()})
         for step in case["steps"]:
             run = self.run_step(harness, [self.input(spec) for spec in step["records"]], whole)
             expected = step.get("outputs", [])

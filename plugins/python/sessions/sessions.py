@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 
-from wasmill_sdk import JSON, Context, Format, Plugin, Port, Record, RecordError, Store, Timer, export, option
+from wasmill_sdk import Context, Plugin, Port, Record, RecordError, Store, Timer, export, json_of, option
 
 TIME_MAX = 2**63 - 1
 
-Session = list[int]
+Session = tuple[int, int, int]
 """Start, end and count."""
-
-SESSIONS: Format[list[Session]] = JSON
 
 
 class Sessions(Plugin):
@@ -19,7 +17,9 @@ class Sessions(Plugin):
     version = "0.1.0"
     ports = [Port("out", '{"key","start","end","count"} when a session ends, with the time of its end')]
 
-    open = Store("open", SESSIONS, doc="[[start, end, count], ...] of the open sessions, by rising start")
+    open = Store(
+        "open", json_of(list[Session]), doc="[[start, end, count], ...] of the open sessions, by rising start"
+    )
 
     @dataclass
     class Config:
@@ -44,16 +44,17 @@ class Sessions(Plugin):
                 start, end, count = min(start, session[0]), max(end, session[1]), count + session[2]
             else:
                 apart.append(session)
-        self.keep(sorted([*apart, [start, end, count]]), ctx)
+        self.keep(sorted([*apart, (start, end, count)]), ctx)
 
     def on_timer(self, timer: Timer, ctx: Context) -> None:
         key = timer.key_text()
         gap = self.config.gap_ms
+        now = max(ctx.watermark(), timer.time)
         sessions = ctx.get(self.open, [])
         for start, end, count in sessions:
-            if ends_at(end, gap) <= timer.time:
+            if ends_at(end, gap) <= now:
                 ctx.emit({"key": key, "start": start, "end": end, "count": count}, timestamp=end)
-        self.keep([session for session in sessions if ends_at(session[1], gap) > timer.time], ctx)
+        self.keep([session for session in sessions if ends_at(session[1], gap) > now], ctx)
 
     def keep(self, sessions: list[Session], ctx: Context) -> None:
         """Stores the open sessions and sets the timer to the first end among them."""

@@ -21,7 +21,7 @@ class SessionsTest(unittest.TestCase):
         self.assertEqual(
             (run.outputs[0].key, run.outputs[0].timestamp, run.outputs[0].timer), (b"k", 18, "close")
         )
-        self.assertEqual(plugin.state("open"), {b"k": [[28, 28, 1]]})
+        self.assertEqual(plugin.state("open"), {b"k": [(28, 28, 1)]})
         self.assertEqual(plugin.timers(), {(b"k", "close"): 38})
         self.assertEqual(plugin.advance(37).json(), [])
         self.assertEqual(plugin.advance(38).json(), [session(28, 28, 1)])
@@ -30,16 +30,16 @@ class SessionsTest(unittest.TestCase):
     def test_a_late_record_joins_two(self) -> None:
         plugin = Harness(Sessions, {"gap_ms": 10}, lateness_ms=100)
         self.assertEqual(plugin.run(at(0), at(15), at(40)).json(), [])
-        self.assertEqual(plugin.state("open"), {b"k": [[0, 0, 1], [15, 15, 1], [40, 40, 1]]})
+        self.assertEqual(plugin.state("open"), {b"k": [(0, 0, 1), (15, 15, 1), (40, 40, 1)]})
         self.assertEqual(plugin.run(at(8)).json(), [])
-        self.assertEqual(plugin.state("open"), {b"k": [[0, 15, 3], [40, 40, 1]]})
+        self.assertEqual(plugin.state("open"), {b"k": [(0, 15, 3), (40, 40, 1)]})
         self.assertEqual(plugin.timers(), {(b"k", "close"): 25})
         self.assertEqual(plugin.advance(100).json(), [session(0, 15, 3), session(40, 40, 1)])
 
     def test_exactly_the_gap_is_apart(self) -> None:
         plugin = Harness(Sessions, {"gap_ms": 10}, lateness_ms=100)
         plugin.run(at(20), at(10), at(30), at(11))
-        self.assertEqual(plugin.state("open"), {b"k": [[10, 20, 3], [30, 30, 1]]})
+        self.assertEqual(plugin.state("open"), {b"k": [(10, 20, 3), (30, 30, 1)]})
 
     def test_too_late_is_a_session_of_its_own(self) -> None:
         plugin = Harness(Sessions, {"gap_ms": 10})

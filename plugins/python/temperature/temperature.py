@@ -25,11 +25,7 @@ class Temperature(Plugin):
         key = record.key
         if key is None:
             raise RecordError("no-key", "the record has no key")
-        reading = record.json()
-        try:
-            room, temp, ts = reading["room"], reading["temp"], reading["ts"]
-        except (KeyError, TypeError, IndexError):
-            raise RecordError("bad-json", "the value is no object with `room`, `temp` and `ts`") from None
+        room, temp, ts = record.fields("room", "temp", "ts")
         # By type and not by isinstance: a bool is an int to Python.
         if type(temp) is int:
             temp = float(temp)

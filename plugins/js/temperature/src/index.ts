@@ -3,7 +3,7 @@
 // Input {"room","temp","ts"}, keyed by the room. The average is the sum of all readings in the order
 // of their offsets, divided by their count.
 
-import { definePlugin, f64s, integer, keyed, number, object, RecordError, string, toJson } from 'wasmill-sdk';
+import { definePlugin, f64s, integer, keyed, number, numberToJson, object, RecordError, string, toJson } from 'wasmill-sdk';
 
 const reading = object({ room: string(), temp: number(), ts: integer() });
 
@@ -32,10 +32,10 @@ export default definePlugin({
       throw new RecordError('out-of-range', 'the sum of the readings is beyond what f64 holds');
     }
     ctx.stores.room.put([temp, sum, count]);
-    const delta = before === undefined ? 'null' : toJson(temp - last);
-    // As text, which takes a third of the time of `ctx.emit({ room, ... })`. toJson keeps -0.
+    const delta = before === undefined ? 'null' : numberToJson(temp - last);
+    // As text: quicker than `ctx.emit({ room, ... })`, and -0 stays what it is.
     ctx.emit(
-      `{"room":${toJson(room)},"temp":${toJson(temp)},"delta":${delta},"avg":${toJson(sum / count)},"count":${count},"ts":${ts}}`,
+      `{"room":${toJson(room)},"temp":${numberToJson(temp)},"delta":${delta},"avg":${numberToJson(sum / count)},"count":${count},"ts":${ts}}`,
     );
   },
 });

@@ -49,9 +49,11 @@ export class Entries {
     return this.#binary.substring(i === 0 ? 0 : this.#ends[i - 1]!, this.#ends[i]!);
   }
 
-  /** A view of the bytes of entry `i`, which is not null. */
-  view(i: number): Uint8Array {
-    return this.column.data.subarray(this.start(i), this.end(i));
+  /** Whether entry `i`, which is not null, is the UTF-8 of a text. */
+  is(i: number, text: string): boolean {
+    // Where all bytes are ASCII, no other text can have the same characters.
+    this.#ascii ??= bytesAreAscii(this.column.data);
+    return this.binary(i) === (this.#ascii ? text : encode(text));
   }
 
   /** The bytes of entry `i`, which is not null: a copy, so that nobody writes into the batch. */

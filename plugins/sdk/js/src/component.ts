@@ -10,9 +10,24 @@ import * as timers from 'wasmill:plugin/timers@0.1.0';
 import type { DueTimers, Inbound, Outbound } from './contract.ts';
 import { describe, Runtime } from './runtime.ts';
 
-// Both would make the results of a replay differ, and the clock is none of the component's imports.
-Date.now = refused('Date.now', 'ctx.now()');
+// A component has no clock: to ask for it would trap. Random numbers would differ on replay.
 Math.random = refused('Math.random', 'ctx.seed()');
+Date.now = refused('Date.now', 'ctx.now()');
+globalThis.Date = new Proxy(Date, {
+  apply: refused('Date()', 'ctx.now()'),
+  construct(target, args, newTarget): object {
+    if (args.length === 0) refused('new Date()', 'new Date(ctx.now())')();
+    return Reflect.construct(target, args, newTarget) as object;
+  },
+});
+
+// A bigint in JSON is a number with all its digits, without a walk through each value before.
+const raw = (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON;
+Object.defineProperty(BigInt.prototype, 'toJSON', {
+  value(this: bigint) {
+    return raw(`${this}`);
+  },
+});
 
 let runtime: Runtime | undefined;
 

@@ -11,7 +11,7 @@ export { textOf } from './codec.ts';
 export { ConfigError, pointerTo, RecordError, type Problem } from './errors.ts';
 
 export { bytes, f64, f64s, json, s64, u64, utf8, type Format, type Numbers } from './formats.ts';
-export { parseJson, toJson, type Json } from './json.ts';
+export { numberToJson, parseJson, toJson, type Json } from './json.ts';
 export type { HeaderInput } from './outputs.ts';
 export { definePlugin, type Env, type Metric, type Plugin, type PluginSpec, type PortSpec, type PortSpecs } from './plugin.ts';
 export type { Header, Origin, Record, Timer } from './record.ts';

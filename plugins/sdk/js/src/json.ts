@@ -157,54 +157,37 @@ export function parseExact(text: string): Exact {
   return result;
 }
 
-const names = new Map<string, string>();
-
 /**
- * The JSON text of a value: as `JSON.stringify`, and in QuickJS faster, but `-0` stays what it is and a
- * `bigint` is a number with all its digits. A number that is not finite is `null`.
+ * The JSON text of a value: that of `JSON.stringify`, but a `bigint` is a number with all its digits. Like
+ * there, `-0` becomes `0`; see `numberToJson`.
  */
 export function toJson(value: unknown): string {
-  return write(value) ?? 'null';
+  try {
+    return JSON.stringify(value) ?? 'null';
+  } catch (error) {
+    // In a component `BigInt.prototype.toJSON` sees to it: see component.ts.
+    if ('toJSON' in BigInt.prototype || !(error instanceof TypeError)) throw error;
+    return write(value) ?? 'null';
+  }
 }
 
-function write(value: unknown): string | undefined {
-  // By how often they occur. Every call and every comparison counts in QuickJS.
-  const type = typeof value;
-  if (type === 'number') return writeNumber(value as number);
-  if (type === 'string') return JSON.stringify(value);
-  if (type === 'object') return value === null ? 'null' : writeObject(value as object);
-  return type === 'boolean' || type === 'bigint' ? `${value as bigint}` : undefined;
-}
-
-function writeNumber(value: number): string {
+/** The JSON text of a number, `-0` included. One that is not finite is `null`. */
+export function numberToJson(value: number): string {
   if (value === 0) return 1 / value < 0 ? '-0.0' : '0';
   return value - value === 0 ? `${value}` : 'null';
 }
 
-function writeObject(value: object): string | undefined {
+/** `JSON.stringify` for values with a `bigint` in them. */
+function write(value: unknown): string | undefined {
+  if (typeof value === 'bigint') return `${value}`;
+  if (value === null || typeof value !== 'object') return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map((item) => write(item) ?? 'null').join(',')}]`;
-  const own = value as Record<string, unknown>;
-  if (typeof own['toJSON'] === 'function') return write((own['toJSON'] as () => unknown)());
-  const keys = Object.keys(value);
-  let text = '';
-  let comma = false;
-  for (let i = 0; i < keys.length; i++) {
-    const name = keys[i]!;
-    const item = own[name];
-    const field = typeof item === 'number' ? writeNumber(item) : write(item);
-    if (field === undefined) continue;
-    // Never compare `text`: that would copy it.
-    text += (comma ? ',' : '{') + (names.get(name) ?? quote(name)) + field;
-    comma = true;
-  }
-  return comma ? `${text}}` : '{}';
-}
-
-function quote(name: string): string {
-  const quoted = `${JSON.stringify(name)}:`;
-  // The names of fields are few, unless they come from data.
-  if (names.size < 1000) names.set(name, quoted);
-  return quoted;
+  if ('toJSON' in value && typeof value.toJSON === 'function') return write(value.toJSON());
+  const fields = Object.entries(value).flatMap(([name, item]) => {
+    const text = write(item);
+    return text === undefined ? [] : [`${JSON.stringify(name)}:${text}`];
+  });
+  return `{${fields.join(',')}}`;
 }
 
 /** The error of JSON that cannot be read, or has not the shape that was asked for. */

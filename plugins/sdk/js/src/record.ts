@@ -1,6 +1,6 @@
 // One record, or one timer, read from its batch.
 
-import { encode, type Binary } from './codec.ts';
+import type { Binary } from './codec.ts';
 import { Entries, Times } from './column.ts';
 import type { Clock, DueTimers, Inbound } from './contract.ts';
 import { RecordError } from './errors.ts';
@@ -88,7 +88,7 @@ export class Record {
   /** Whether the key is this text: quicker than to compare with `keyText`, and never throws. */
   keyIs(text: string): boolean {
     const { keys } = this.#batch;
-    return !keys.isNull(this.index) && keys.binary(this.index) === encode(text);
+    return !keys.isNull(this.index) && keys.is(this.index, text);
   }
 
   /** The value as text. Throws `no-value` or `bad-utf8`. */

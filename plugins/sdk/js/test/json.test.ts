@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { anyJson, array, boolean, integer, number, object, oneOf, optional, string, table, toJson, tuple } from '../src/index.ts';
+import { anyJson, array, boolean, integer, number, numberToJson, object, oneOf, optional, string, table, toJson, tuple } from '../src/index.ts';
 import { DEPTH_MAX, parseExact, parseJson, plain } from '../src/json.ts';
 import { readConfig, readFast, readJson, schemaOf } from '../src/shape.ts';
 
@@ -24,10 +24,11 @@ test('nesting ends somewhere', () => {
   assert.equal((parseJson(flat) as unknown[]).length, 501);
 });
 
-test('toJson is JSON.stringify, but for -0 and bigint', () => {
+test('toJson is JSON.stringify, but for bigint', () => {
   const values = [null, 1.5, -3, 1e21, 1e-7, NaN, 'é"\n\ud800', true, [], {}, [1, undefined, [null]], { a: undefined, b: { c: '' }, 'd"': 1 }, new Date(0)];
   for (const value of values) assert.equal(toJson(value), JSON.stringify(value));
-  assert.equal(toJson({ zero: -0, big: 2n ** 64n, nothing: undefined }), '{"zero":-0.0,"big":18446744073709551616}');
+  assert.equal(toJson({ big: 2n ** 64n, list: [1n, undefined], nothing: undefined, at: new Date(0) }), '{"big":18446744073709551616,"list":[1,null],"at":"1970-01-01T00:00:00.000Z"}');
+  assert.deepEqual([-0, 0, 1.5, Infinity, 1e21].map(numberToJson), ['-0.0', '0', '1.5', 'null', '1e+21']);
   assert.equal(toJson(undefined), 'null');
   assert.equal(toJson(JSON.parse('{"__proto__":[1]}')), '{"__proto__":[1]}');
 });

@@ -191,6 +191,14 @@ test('timers fire once, in time, and see each other', () => {
   assert.deepEqual(harness.timers.map(({ key, name, time }) => [key, name, time]), [['j', 'a', 22]]);
 });
 
+test('a key is compared as text', () => {
+  const seen: boolean[] = [];
+  const harness = new Harness(plugin((record) => void seen.push(record.keyIs('é'), record.keyIs('a'), record.keyIs('Ã©'))));
+  harness.run([{ key: 'é' }, { key: 'a' }, { key: 'Ã©' }, {}]);
+  harness.run([{ key: 'a' }]);
+  assert.deepEqual(seen, [true, false, false, false, true, false, false, false, true, false, false, false, false, true, false]);
+});
+
 test('records have headers, inputs and origins', () => {
   const seen: unknown[] = [];
   const harness = new Harness(

@@ -6,6 +6,7 @@ import unittest
 from pathlib import Path
 
 SCRIPT = """
+import os, sys, time
 from wasmill_sdk import Level, sandbox
 lines = []
 sandbox.close(lambda level, index, text: lines.append((level, index, text)))
@@ -16,7 +17,6 @@ def refused(action):
         return str(error)
     except ImportError as error:
         return str(error)
-import os, random, time, sys
 found = [
     refused(time.time), refused(lambda: time.sleep(1)), refused(lambda: os.urandom(1)),
     refused(lambda: open("x")), refused(lambda: __import__("wave")),
@@ -27,6 +27,7 @@ print("c\\ud800", file=sys.stderr)
 assert lines == [(Level.INFO, None, "a 1"), (Level.WARN, None, "bc?")], lines
 assert "é€".encode("cp1252") == b"\\xe9\\x80" and b"\\xff\\xfea\\0".decode("utf-16") == "a"
 sys.__stdout__.write("\\n".join(map(str, found)))
+sys.__stdout__.flush()
 """
 
 
@@ -38,7 +39,7 @@ class Sandbox(unittest.TestCase):
             capture_output=True,
             text=True,
         )
-        self.assertEqual(done.stderr, "")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertEqual(
             done.stdout.splitlines(),
             [

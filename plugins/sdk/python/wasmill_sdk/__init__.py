@@ -31,7 +31,7 @@ from .output import INHERIT, Json
 from .plugin import NoConfig, Plugin, Port, about
 from .record import Header, Origin, Record, Timer
 from .shapes import option
-from .store import BYTES, F64, JSON, S64, U64, UTF8, Format, Store, packed
+from .store import BYTES, F64, JSON, S64, U64, UTF8, Format, Store, json_of, packed
 from .strict_json import quoted
 
 EVENT_TIME = Clock.EVENT_TIME
@@ -84,6 +84,7 @@ __all__ = [
     "Store",
     "Timer",
     "export",
+    "json_of",
     "option",
     "packed",
     "quoted",

@@ -14,7 +14,8 @@ from .columns import column, entries, nullable
 from .contract import Clock
 from .host import Host
 
-_MISSING: Any = object()
+MISSING: Any = object()
+"""Not asked for yet."""
 _CANCELLED = -1
 
 
@@ -33,16 +34,16 @@ class StateCache:
         self.undo: list[tuple[int, bytes, Any, bool]] = []
         """Entries as they were before the record at hand touched them."""
 
-    def get(self, store: int, key: bytes, ahead: bool) -> bytes | None:
-        """What is stored. `ahead`: the first read fetches the values of all keys of the batch."""
+    def fetch(self, store: int, key: bytes, ahead: bool) -> bytes | None:
+        """What is stored and not in `values` yet.
+
+        `ahead`: the first time the values of all keys of the batch are fetched.
+        """
         values = self.values[store]
-        value = values.get(key, _MISSING)
-        if value is not _MISSING:
-            return value  # type: ignore[no-any-return]
         if ahead and not self._fetched[store]:
             self._fetch(store)
-            value = values.get(key, _MISSING)
-            if value is not _MISSING:
+            value = values.get(key, MISSING)
+            if value is not MISSING:
                 return value  # type: ignore[no-any-return]
         values[key] = found = self._host.state_get(store, key)
         return found
@@ -58,7 +59,7 @@ class StateCache:
     def set(self, store: int, key: bytes, value: bytes | None) -> None:
         """Stores a value, or removes it."""
         values, dirty = self.values[store], self._dirty[store]
-        self.undo.append((store, key, values.get(key, _MISSING), key in dirty))
+        self.undo.append((store, key, values.get(key, MISSING), key in dirty))
         dirty[key] = None
         values[key] = value
 
@@ -66,7 +67,7 @@ class StateCache:
         """Takes back what the record at hand has stored."""
         while self.undo:
             store, key, before, was_dirty = self.undo.pop()
-            if before is _MISSING:
+            if before is MISSING:
                 del self.values[store][key]
             else:
                 self.values[store][key] = before
@@ -83,52 +84,55 @@ class StateCache:
 
 
 class TimerCache:
-    """The timers that a call has set or cancelled."""
+    """The timers that a call has set or cancelled.
 
-    __slots__ = ("_changes", "_host", "undo")
+    The host gets every change, in order: it looks at each to find where a timer fires.
+    """
+
+    __slots__ = ("_changes", "_host", "_now", "undo")
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._changes: dict[tuple[Clock, bytes, str], int] = {}
-        self.undo: list[tuple[tuple[Clock, bytes, str], int | None]] = []
-        """Changes as they were before the record at hand touched them."""
+        self._changes: list[tuple[Clock, bytes, str, int]] = []
+        self._now: dict[tuple[Clock, bytes, str], int] = {}
+        self.undo: list[int | None] = []
+        """For each change of the record at hand, the change of the same timer before it."""
 
     def get(self, clock: Clock, key: bytes, name: str) -> int | None:
         """The time for which a timer is set."""
-        time = self._changes.get((clock, key, name))
+        time = self._now.get((clock, key, name))
         if time is None:
             return self._host.timer_get(clock, key, name)
         return None if time == _CANCELLED else time
 
     def set(self, clock: Clock, key: bytes, name: str, time: int) -> None:
         """Sets a timer."""
-        self._change((clock, key, name), time)
+        self.undo.append(self._now.get((clock, key, name)))
+        self._now[clock, key, name] = time
+        self._changes.append((clock, key, name, time))
 
     def cancel(self, clock: Clock, key: bytes, name: str) -> None:
         """Takes a timer back."""
-        self._change((clock, key, name), _CANCELLED)
-
-    def _change(self, timer: tuple[Clock, bytes, str], time: int) -> None:
-        self.undo.append((timer, self._changes.get(timer)))
-        self._changes[timer] = time
+        self.set(clock, key, name, _CANCELLED)
 
     def rollback(self) -> None:
         """Takes back what the record at hand has changed."""
         while self.undo:
-            timer, before = self.undo.pop()
+            before = self.undo.pop()
+            clock, key, name, _ = self._changes.pop()
             if before is None:
-                del self._changes[timer]
+                del self._now[clock, key, name]
             else:
-                self._changes[timer] = before
+                self._now[clock, key, name] = before
 
     def flush(self) -> None:
         """Hands the changes to the host."""
         for clock in Clock:
-            changed = [(key, name, time) for (own, key, name), time in self._changes.items() if own is clock]
-            if changed:
+            changes = [change for change in self._changes if change[0] is clock]
+            if changes:
                 self._host.timer_set_many(
                     clock,
-                    column(key for key, _, _ in changed),
-                    column(name.encode() for _, name, _ in changed),
-                    [time for _, _, time in changed],
+                    column(key for _, key, _, _ in changes),
+                    column(name.encode() for _, _, name, _ in changes),
+                    [time for _, _, _, time in changes],
                 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar, overload
 
 from .batch import Batch
-from .cache import StateCache, TimerCache
+from .cache import MISSING, StateCache, TimerCache
 from .contract import Clock, Level
 from .errors import RecordError, valid_text
 from .host import Host
@@ -133,8 +133,12 @@ class Context:
         Fails the record with ``no-key``, ``keyed-store`` or ``bad-state``. Changing what is returned
         changes nothing that is stored.
         """
-        number, place = self._place(store, key)
-        data = self._state.get(number, place, key is None)
+        number, place = self._stores.get(store), self._key
+        if key is not None or number is None or place is None:
+            number, place = self._place(store, key)
+        data = self._state.values[number].get(place, MISSING)
+        if data is MISSING:
+            data = self._state.fetch(number, place, key is None)
         if data is None:
             return default
         try:
@@ -152,7 +156,9 @@ class Context:
         Fails the record with ``no-key`` or ``keyed-store``.
         """
         data = store.format.write(value)
-        number, place = self._place(store, key)
+        number, place = self._stores.get(store), self._key
+        if key is not None or number is None or place is None:
+            number, place = self._place(store, key)
         self._state.set(number, place, data)
 
     def remove(self, store: Store[Any], *, key: bytes | str | None = None) -> None:
@@ -167,9 +173,6 @@ class Context:
         number = self._stores.get(store)
         if number is None:
             raise RecordError("error", f"the plugin's class does not list {store!r}")
-        own = self._key
-        if key is None and own is not None:
-            return number, own
         if key is not None:
             if not store.shared:
                 raise RecordError(

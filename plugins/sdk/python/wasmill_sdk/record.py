@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -99,12 +100,10 @@ class Record:
         """The value read as JSON. Fails the record with ``no-value`` or ``bad-json``.
 
         With a `shape` (a dataclass, ``dict[str, float]`` or the like) the value must have it, else
-        the record fails with ``bad-json`` too; fields that a dataclass does not have are ignored.
+        the record fails with ``bad-json`` too. A field of a dataclass must stand once; fields that it
+        does not have are ignored.
         """
-        try:
-            value = strict_json.loads(self._some_value())
-        except strict_json.JsonError as error:
-            raise RecordError("bad-json", f"the value is not JSON: {error}") from None
+        value = _loads(self._some_value(), shape is not None)
         if shape is None:
             return value
         result, problems = shapes.read(shape, value, strict=False)
@@ -113,6 +112,27 @@ class Record:
             raise RecordError("bad-json", f"{first.pointer or 'the value'}: {first.message}")
         return result
 
+    def fields(self, *names: str) -> list[Any]:
+        """These fields of the JSON object that the value is: the fastest way to read a few.
+
+        Fails the record with ``no-value``, or with ``bad-json`` when one is missing or stands twice.
+        """
+        data = self._some_value()
+        value = _loads(data, False)
+        if not isinstance(value, dict):
+            raise RecordError("bad-json", "the value is no JSON object")
+        # As many colons as fields: none stands twice. Else it takes a closer look.
+        if data.count(b":") != len(value) and _may_repeat(data, names):
+            value = _loads(data, True)
+        if type(value) is strict_json.Repeating:
+            for name in names:
+                if name in value.repeated:
+                    raise RecordError("bad-json", f"the field `{name}` stands more than once")
+        try:
+            return [value[name] for name in names]
+        except KeyError as error:
+            raise RecordError("bad-json", f"the field `{error.args[0]}` is missing") from None
+
     def _some_value(self) -> bytes:
         if self.value is None:
             raise RecordError("no-value", "the record has no value")
@@ -120,6 +140,25 @@ class Record:
 
     def __repr__(self) -> str:
         return f"Record(key={self.key!r}, value={self.value!r}, timestamp={self.timestamp!r})"
+
+
+def _loads(data: bytes, note_repeats: bool) -> Any:
+    try:
+        return strict_json.loads(data, note_repeats=note_repeats)
+    except strict_json.JsonError as error:
+        raise RecordError("bad-json", f"the value is not JSON: {error}") from None
+
+
+def _may_repeat(data: bytes, names: tuple[str, ...]) -> bool:
+    """A name stands more often than once, be it in a text, or may be written with escapes."""
+    if b"\\" in data:
+        return True
+    return any(data.count(quoted) > 1 for quoted in _quoted(names))
+
+
+@functools.cache
+def _quoted(names: tuple[str, ...]) -> list[bytes]:
+    return [strict_json.dumps(name) for name in names]
 
 
 class Timer:

@@ -1,7 +1,7 @@
 """Reading JSON values into dataclasses, with every fault named by its JSON Pointer.
 
 Understood are ``str``, ``int``, ``float``, ``bool``, ``None``, ``Any``, ``object``, ``list[T]``,
-``dict[str, T]``, ``T | None`` and other unions, ``Literal`` and dataclasses of these.
+``tuple[A, B]``, ``dict[str, T]``, ``T | None`` and other unions, ``Literal`` and dataclasses of these.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .errors import Problem, escape_pointer
+from .strict_json import Repeating
 
 _Report = Callable[[str, str], None]
 _NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}
@@ -79,8 +80,15 @@ def _read(kind: Any, value: Any, at: str, strict: bool, report: _Report) -> Any:
             return report(at, f"must be a list, not {_name(value)}")
         item = arguments[0] if arguments else Any
         return [_read(item, entry, f"{at}/{i}", strict, report) for i, entry in enumerate(value)]
+    if origin is tuple:
+        if type(value) is not list or len(value) != len(arguments):
+            return report(at, f"must be a list of {len(arguments)}, not {_name(value)}")
+        entries = zip(arguments, value)
+        return tuple(
+            _read(item, entry, f"{at}/{i}", strict, report) for i, (item, entry) in enumerate(entries)
+        )
     if kind is dict or origin is dict:
-        if type(value) is not dict:
+        if not isinstance(value, dict):
             return report(at, f"must be a table, not {_name(value)}")
         item = arguments[1] if arguments else Any
         return {
@@ -104,14 +112,16 @@ def _read_union(kinds: tuple[Any, ...], value: Any, at: str, strict: bool, repor
 
 
 def _read_fields(kind: Any, value: Any, at: str, strict: bool, report: _Report) -> Any:
-    if type(value) is not dict:
+    if not isinstance(value, dict):
         return report(at, f"must be a table, not {_name(value)}")
     faults: list[tuple[str, str]] = []
     known: dict[str, Any] = {}
     fields = fields_of(kind)
     for name, (hint, field) in fields.items():
         place = f"{at}/{escape_pointer(name)}"
-        if name in value:
+        if isinstance(value, Repeating) and name in value.repeated:
+            faults.append((place, f"`{name}` stands more than once"))
+        elif name in value:
             count = len(faults)
             found = _read(hint, value[name], place, strict, lambda p, m: faults.append((p, m)))
             known[name] = found
@@ -159,7 +169,7 @@ def is_required(field: dataclasses.Field[Any]) -> bool:
 def _name(value: Any) -> str:
     if type(value) is list:
         return "a list"
-    if type(value) is dict:
+    if isinstance(value, dict):
         return "a table"
     return _NAMES.get(type(value), type(value).__name__)
 
@@ -180,6 +190,9 @@ def schema(kind: Any) -> dict[str, Any]:
         return {"enum": list(arguments)}
     if kind is list or origin is list:
         return {"type": "array", "items": schema(arguments[0])} if arguments else {"type": "array"}
+    if origin is tuple:
+        items = [schema(item) for item in arguments]
+        return {"type": "array", "prefixItems": items, "minItems": len(items), "maxItems": len(items)}
     if kind is dict or origin is dict:
         if arguments and arguments[1] not in (Any, object):
             return {"type": "object", "additionalProperties": schema(arguments[1])}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from . import strict_json
+from . import shapes, strict_json
 
 T = TypeVar("T")
 
@@ -52,6 +52,19 @@ def packed(layout: str) -> Format[tuple[Any, ...]]:
     values = struct.Struct(layout)
     pack = values.pack
     return Format("bytes", lambda numbers: pack(*numbers), values.unpack)
+
+
+def json_of(shape: type[T]) -> Format[T]:
+    """JSON that must have a shape when it is read: a dataclass, ``list[tuple[int, str]]`` or the like."""
+
+    def read(data: bytes) -> T:
+        value: T
+        value, problems = shapes.read(shape, strict_json.loads(data), strict=False)
+        if problems:
+            raise problems[0]
+        return value
+
+    return Format("json", strict_json.dumps, read)
 
 
 class Store(Generic[T]):

@@ -45,24 +45,47 @@ def _int(text: str) -> int | float:
     return int(text)
 
 
+class Repeating(dict[str, Any]):
+    """An object in which fields stand more than once; their last values."""
+
+    repeated: frozenset[str]
+
+
+def _note_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) == len(pairs):
+        return value
+    names = [name for name, _ in pairs]
+    noted = Repeating(value)
+    noted.repeated = frozenset(name for name in names if names.count(name) > 1)
+    return noted
+
+
 # Calling a function for each whole number costs, so that is left to texts that may need it.
 _QUICK = json.JSONDecoder(parse_constant=_no_constant, parse_float=_float)
 _CAREFUL = json.JSONDecoder(parse_constant=_no_constant, parse_float=_float, parse_int=_int)
+_NOTING = json.JSONDecoder(
+    parse_constant=_no_constant, parse_float=_float, parse_int=_int, object_pairs_hook=_note_repeats
+)
 _scan: Any = _QUICK.scan_once  # type: ignore[attr-defined]
 _scan_carefully: Any = _CAREFUL.scan_once  # type: ignore[attr-defined]
 
 
-def loads(data: bytes) -> Any:
-    """The value that UTF-8 JSON stands for; raises :class:`JsonError`."""
+def loads(data: bytes, *, note_repeats: bool = False) -> Any:
+    """The value that UTF-8 JSON stands for; raises :class:`JsonError`.
+
+    Of fields that stand more than once the last one counts. `note_repeats`: such an object is
+    :class:`Repeating`, at some cost.
+    """
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         raise JsonError(f"not UTF-8: {error.reason} at byte {error.start}") from None
-    return loads_text(text)
+    return loads_text(text, note_repeats=note_repeats)
 
 
-def loads_text(text: str) -> Any:
-    """The value that JSON text stands for; raises :class:`JsonError`."""
+def loads_text(text: str, *, note_repeats: bool = False) -> Any:
+    """As :func:`loads`, of text."""
     try:
         if len(text) <= _SHORT:
             scan = _scan_carefully if "-0" in text else _scan
@@ -70,13 +93,16 @@ def loads_text(text: str) -> Any:
             if text.count("[") + text.count("{") > _DEPTH_MAX:
                 _check_depth(text)
             scan = _scan_carefully if len(text) > 300 or "-0" in text else _scan
-        try:
-            value, end = scan(text, 0)
-        except StopIteration:
-            end = -1
-        if end != len(text):
-            # There is white space around it, or something is wrong.
-            value = _CAREFUL.decode(text)
+        if note_repeats:
+            value = _NOTING.decode(text)
+        else:
+            try:
+                value, end = scan(text, 0)
+            except StopIteration:
+                end = -1
+            if end != len(text):
+                # There is white space around it, or something is wrong.
+                value = _CAREFUL.decode(text)
     except JsonError:
         raise
     except json.JSONDecodeError as error:

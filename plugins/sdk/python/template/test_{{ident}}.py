@@ -1,7 +1,7 @@
 import unittest
 
 from wasmill_sdk.testing import Harness, record
-from {{name}} import CountRecords
+from {{ident}} import CountRecords
 
 
 class CountRecordsTest(unittest.TestCase):

@@ -1,4 +1,4 @@
-// Writes src/wasmill-plugin.d.ts from wit/plugin.wit: `npm run bindings`. The drift test calls it too.
+// Writes the SDK's src/wasmill-plugin.d.ts from wit/plugin.wit: `npm run bindings`. test/bindings.test.ts calls it too.
 
 import { $init, generateTypes } from '@bytecodealliance/jco-transpile/component';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -7,13 +7,13 @@ import { fileURLToPath } from 'node:url';
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
 /** Where the types are kept. */
-export const TYPES = here('../src/wasmill-plugin.d.ts');
+export const TYPES = here('../../sdk/js/src/wasmill-plugin.d.ts');
 
 /** The types of the contract's world. */
 export async function bindings() {
   await $init;
   const files = generateTypes('timed-transform', {
-    wit: { tag: 'source', val: readFileSync(here('../../../../wit/plugin.wit'), 'utf8') },
+    wit: { tag: 'source', val: readFileSync(here('../../../wit/plugin.wit'), 'utf8') },
     world: 'timed-transform',
     guest: true,
     tlaCompat: false,
