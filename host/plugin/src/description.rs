@@ -121,7 +121,11 @@ pub(crate) fn of_json(value: &Value) -> Option<Description> {
             .as_u64()
             .and_then(|version| version.try_into().ok())
             .unwrap_or_default(),
-        inputs: list("inputs").iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        inputs: list("inputs")
+            .iter()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
         ports: list("ports")
             .iter()
             .map(|port| Port {

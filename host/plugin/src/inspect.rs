@@ -212,7 +212,10 @@ mod tests {
             world(&exports)
         };
         assert_eq!(of(&["lifecycle", "processor"]), Some("transform"));
-        assert_eq!(of(&["lifecycle", "processor", "timer-handler"]), Some("timed-transform"));
+        assert_eq!(
+            of(&["lifecycle", "processor", "timer-handler"]),
+            Some("timed-transform")
+        );
         assert_eq!(of(&["processor", "timer-handler"]), None);
     }
 }

@@ -16,13 +16,96 @@ pub(crate) const SDK_DIR: &str = "wasmill-sdk";
 const NAME_BYTES_MAX: usize = 64;
 /// Words of one of the languages, and modules that a plugin of that name would hide.
 const TAKEN: &[&str] = &[
-    "abstract", "alloc", "as", "async", "await", "box", "break", "case", "class", "const", "continue", "core", "crate",
-    "def", "default", "do", "dyn", "else", "enum", "export", "extern", "false", "final", "fn", "for", "from", "func",
-    "gen", "go", "if", "impl", "import", "in", "int", "interface", "is", "json", "lambda", "let", "loop", "macro",
-    "main", "map", "match", "mod", "move", "mut", "new", "none", "not", "null", "or", "override", "package", "pass",
-    "priv", "proc_macro", "pub", "raise", "range", "ref", "return", "self", "static", "std", "string", "struct",
-    "super", "switch", "test", "this", "trait", "true", "try", "type", "typeof", "union", "unsafe", "unsized", "use",
-    "var", "virtual", "void", "wasmill", "wasmill_sdk", "where", "while", "wit_world", "with", "yield",
+    "abstract",
+    "alloc",
+    "as",
+    "async",
+    "await",
+    "box",
+    "break",
+    "case",
+    "class",
+    "const",
+    "continue",
+    "core",
+    "crate",
+    "def",
+    "default",
+    "do",
+    "dyn",
+    "else",
+    "enum",
+    "export",
+    "extern",
+    "false",
+    "final",
+    "fn",
+    "for",
+    "from",
+    "func",
+    "gen",
+    "go",
+    "if",
+    "impl",
+    "import",
+    "in",
+    "int",
+    "interface",
+    "is",
+    "json",
+    "lambda",
+    "let",
+    "loop",
+    "macro",
+    "main",
+    "map",
+    "match",
+    "mod",
+    "move",
+    "mut",
+    "new",
+    "none",
+    "not",
+    "null",
+    "or",
+    "override",
+    "package",
+    "pass",
+    "priv",
+    "proc_macro",
+    "pub",
+    "raise",
+    "range",
+    "ref",
+    "return",
+    "self",
+    "static",
+    "std",
+    "string",
+    "struct",
+    "super",
+    "switch",
+    "test",
+    "this",
+    "trait",
+    "true",
+    "try",
+    "type",
+    "typeof",
+    "union",
+    "unsafe",
+    "unsized",
+    "use",
+    "var",
+    "virtual",
+    "void",
+    "wasmill",
+    "wasmill_sdk",
+    "where",
+    "while",
+    "wit_world",
+    "with",
+    "yield",
 ];
 
 /// The SDKs with their templates, as they are in the repository.
@@ -93,10 +176,7 @@ impl Lang {
         match self {
             Self::Rust | Self::Go | Self::C => &[],
             Self::Js => &["npm install"],
-            Self::Python => &[
-                "python3 -m venv .venv",
-                ".venv/bin/pip install componentize-py==0.25.1",
-            ],
+            Self::Python => &["python3 -m venv .venv", ".venv/bin/pip install componentize-py==0.25.1"],
         }
     }
 
@@ -119,7 +199,9 @@ type File = (PathBuf, Cow<'static, [u8]>);
 pub(crate) fn check_plugin_name(name: &str) -> Result<(), String> {
     check_words(name, &['_'], "`_`", "word_count")?;
     if TAKEN.contains(&name) {
-        return Err(format!("`{name}` means something else in one of the languages; take another name"));
+        return Err(format!(
+            "`{name}` means something else in one of the languages; take another name"
+        ));
     }
     Ok(())
 }
@@ -161,7 +243,11 @@ pub(crate) fn plugin(name: &str, lang: Lang) -> Vec<File> {
             None => files.push((path, bytes)),
         }
     }
-    files.extend(sdk(lang).into_iter().map(|(path, bytes)| (Path::new(SDK_DIR).join(path), bytes)));
+    files.extend(
+        sdk(lang)
+            .into_iter()
+            .map(|(path, bytes)| (Path::new(SDK_DIR).join(path), bytes)),
+    );
     files
 }
 
@@ -175,7 +261,11 @@ pub(crate) fn pipeline(name: &str) -> Vec<File> {
 /// The files of a language's SDK, without its template and its own tests.
 pub(crate) fn sdk(lang: Lang) -> Vec<File> {
     under::<Sdks>(&format!("{}/", lang.id()))
-        .filter(|(path, _)| !["template/", "tests/", "test/", "scripts/"].iter().any(|dir| path.starts_with(dir)))
+        .filter(|(path, _)| {
+            !["template/", "tests/", "test/", "scripts/"]
+                .iter()
+                .any(|dir| path.starts_with(dir))
+        })
         .map(|(path, bytes)| (PathBuf::from(path), bytes))
         .collect()
 }
@@ -190,9 +280,7 @@ fn under<E: RustEmbed>(folder: &str) -> impl Iterator<Item = (String, Cow<'stati
 
 fn named(path: &str, name: &str) -> PathBuf {
     let path = path.strip_suffix(".tmpl").unwrap_or(path);
-    let path = path
-        .replace("{{name}}", name)
-        .replace("NAME", name);
+    let path = path.replace("{{name}}", name).replace("NAME", name);
     let path = PathBuf::from(path);
     match path.file_name() {
         Some(file) if file == "gitignore" => path.with_file_name(".gitignore"),
@@ -232,8 +320,21 @@ mod tests {
         }
         assert_eq!(check_pipeline_name("word-count"), Ok(()));
         assert!(check_plugin_name("word-count").is_err());
-        for name in ["", "Word", "2nd", "a__b", "a-", "../a", "a/b", "\u{e9}t\u{e9}", &"a".repeat(65)] {
-            assert!(check_pipeline_name(name).is_err_and(|error| error.contains("a name is lower-case")), "{name}");
+        for name in [
+            "",
+            "Word",
+            "2nd",
+            "a__b",
+            "a-",
+            "../a",
+            "a/b",
+            "\u{e9}t\u{e9}",
+            &"a".repeat(65),
+        ] {
+            assert!(
+                check_pipeline_name(name).is_err_and(|error| error.contains("a name is lower-case")),
+                "{name}"
+            );
         }
         assert!(check_plugin_name("type").is_err_and(|error| error.contains("something else")));
         assert!(check_plugin_name("wasmill_sdk").is_err());
@@ -247,13 +348,20 @@ mod tests {
             for path in ["README.md", "two_words.toml", "two_words.test.toml"] {
                 assert!(has(path), "{lang:?}: {path}");
             }
-            assert!(files.iter().filter(|(file, _)| file.starts_with(SDK_DIR)).count() > 2, "{lang:?}");
+            assert!(
+                files.iter().filter(|(file, _)| file.starts_with(SDK_DIR)).count() > 2,
+                "{lang:?}"
+            );
             assert!(
                 files.iter().filter(|(file, _)| !file.starts_with(SDK_DIR)).count() > 5,
                 "{lang:?} has no template"
             );
             for (path, bytes) in &files {
-                assert!(!path.display().to_string().contains("node_modules"), "{}", path.display());
+                assert!(
+                    !path.display().to_string().contains("node_modules"),
+                    "{}",
+                    path.display()
+                );
                 let text = String::from_utf8_lossy(bytes);
                 if !path.starts_with(SDK_DIR) {
                     assert!(!text.contains("{{"), "{lang:?}: {} is not filled in", path.display());

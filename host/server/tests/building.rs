@@ -21,7 +21,10 @@ use common::{Ran, command, wasmill};
 use serde_json::Value;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
 }
 
 fn done(ran: Ran) -> Ran {
@@ -69,9 +72,17 @@ fn has(tool: &str) -> bool {
 /// From an empty folder to a pipeline's output, by the commands that `wasmill new` prints.
 fn a_new_project(lang: &str, prepare: bool) {
     let home = tempfile::tempdir().unwrap();
-    let told = done(wasmill(home.path(), &["new", "plugin", "clicks", "--lang", lang, "--json"]));
+    let told = done(wasmill(
+        home.path(),
+        &["new", "plugin", "clicks", "--lang", lang, "--json"],
+    ));
     let told: Value = serde_json::from_str(&told.stdout).unwrap();
-    let commands: Vec<&str> = told["next"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let commands: Vec<&str> = told["next"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
     assert_eq!(commands[0], "cd clicks");
     let project = home.path().join("clicks");
     let mut ran = Vec::new();
@@ -99,8 +110,14 @@ fn a_new_project(lang: &str, prepare: bool) {
     }
     assert!(project.join("dist/clicks.wasm").is_file());
     let values: Vec<Value> = ran[1].lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let counts: Vec<_> = values.iter().map(|value| (value["key"].as_str().unwrap(), &value["count"])).collect();
-    assert_eq!(format!("{counts:?}"), r#"[("ann", Number(1)), ("bob", Number(1)), ("ann", Number(2))]"#);
+    let counts: Vec<_> = values
+        .iter()
+        .map(|value| (value["key"].as_str().unwrap(), &value["count"]))
+        .collect();
+    assert_eq!(
+        format!("{counts:?}"),
+        r#"[("ann", Number(1)), ("bob", Number(1)), ("ann", Number(2))]"#
+    );
 
     let inspected = done(wasmill(&project, &["inspect", "dist/clicks.wasm", "--json"]));
     let inspected: Value = serde_json::from_str(&inspected.stdout).unwrap();
@@ -163,7 +180,11 @@ fn a_new_pipeline_runs() {
 fn names_have_a_rule_and_nothing_is_overwritten() {
     let home = tempfile::tempdir().unwrap();
     let new = |name: &str| wasmill(home.path(), &["new", "plugin", name, "--lang", "rust"]);
-    refused(&new("Word-Count"), 2, &["E0801", "lower-case letters and digits", "word_count"]);
+    refused(
+        &new("Word-Count"),
+        2,
+        &["E0801", "lower-case letters and digits", "word_count"],
+    );
     refused(&new("../x"), 2, &["E0801", "is no name"]);
     refused(&new("import"), 2, &["E0801", "means something else"]);
     std::fs::write(home.path().join("mine"), "precious").unwrap();
@@ -192,7 +213,11 @@ fn an_sdk_is_replaced_and_nothing_else() {
     std::fs::write(home.path().join("photos/1.jpg"), "x").unwrap();
     refused(&sdk("photos", "go"), 2, &["E0831", "no SDK that wasmill has written"]);
     assert!(home.path().join("photos/1.jpg").is_file());
-    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 2, "nothing is left beside");
+    assert_eq!(
+        std::fs::read_dir(home.path()).unwrap().count(),
+        2,
+        "nothing is left beside"
+    );
 }
 
 /// A project of a language, in a directory where none of its tools is.
@@ -220,15 +245,40 @@ fn without_tools(files: &[(&str, &str)]) -> Ran {
 #[test]
 fn missing_tools_are_named_with_how_to_install_them() {
     let rust = without_tools(&[("Cargo.toml", "[package]\nname = \"p\"\n"), ("src/lib.rs", "")]);
-    refused(&rust, 1, &["E0221", "cargo is not installed", "rustup target add wasm32-unknown-unknown"]);
+    refused(
+        &rust,
+        1,
+        &[
+            "E0221",
+            "cargo is not installed",
+            "rustup target add wasm32-unknown-unknown",
+        ],
+    );
     let go = without_tools(&[("go.mod", "module p\n")]);
     refused(&go, 1, &["E0221", "go is not installed", "install Go 1.24.0 or newer"]);
     let js = without_tools(&[("package.json", "{}"), ("index.js", "")]);
     refused(&js, 1, &["E0221", "node is not installed", "install Node.js 20.0.0"]);
     let python = without_tools(&[("pyproject.toml", "[tool.wasmill]\nmodule = \"p\"\n"), ("p.py", "")]);
-    refused(&python, 1, &["E0221", "componentize-py is not installed", "pip install componentize-py"]);
+    refused(
+        &python,
+        1,
+        &[
+            "E0221",
+            "componentize-py is not installed",
+            "pip install componentize-py",
+        ],
+    );
     let c = without_tools(&[("plugin.toml", "language = \"c\"\nsources = [\"*.c\"]\n"), ("p.c", "")]);
-    refused(&c, 1, &["E0221", "no C compiler for WebAssembly", "pip install ziglang", "clang-19 lld-19 wasi-libc"]);
+    refused(
+        &c,
+        1,
+        &[
+            "E0221",
+            "no C compiler for WebAssembly",
+            "pip install ziglang",
+            "clang-19 lld-19 wasi-libc",
+        ],
+    );
 }
 
 #[test]
@@ -239,27 +289,47 @@ fn a_project_without_its_packages_says_npm_install() {
     let home = tempfile::tempdir().unwrap();
     std::fs::write(home.path().join("package.json"), "{\"main\":\"p.js\"}").unwrap();
     std::fs::write(home.path().join("p.js"), "").unwrap();
-    refused(&wasmill(home.path(), &["build"]), 1, &["E0221", "`esbuild` is not installed", "npm install"]);
+    refused(
+        &wasmill(home.path(), &["build"]),
+        1,
+        &["E0221", "`esbuild` is not installed", "npm install"],
+    );
 }
 
 #[test]
 fn manifests_with_mistakes_are_refused_at_their_place() {
     let home = tempfile::tempdir().unwrap();
     let dir = home.path();
-    refused(&wasmill(dir, &["build"]), 2, &["E0220", "`plugin.toml`, `Cargo.toml`, `go.mod`"]);
+    refused(
+        &wasmill(dir, &["build"]),
+        2,
+        &["E0220", "`plugin.toml`, `Cargo.toml`, `go.mod`"],
+    );
     refused(&wasmill(dir, &["build", "none"]), 2, &["E0220", "it does not exist"]);
     let toml = |text: &str| {
         std::fs::write(dir.join("plugin.toml"), text).unwrap();
         wasmill(dir, &["build"])
     };
-    refused(&toml("language = \"pascal\"\nsources = []\n"), 2, &["E0220", "pascal", "`c`"]);
-    refused(&toml("language = \"c\"\nsource = [\"*.c\"]\n"), 2, &["E0220", "line 2", "source", "`sources`"]);
+    refused(
+        &toml("language = \"pascal\"\nsources = []\n"),
+        2,
+        &["E0220", "pascal", "`c`"],
+    );
+    refused(
+        &toml("language = \"c\"\nsource = [\"*.c\"]\n"),
+        2,
+        &["E0220", "line 2", "source", "`sources`"],
+    );
     std::fs::remove_file(dir.join("plugin.toml")).unwrap();
     std::fs::write(dir.join("pyproject.toml"), "[project]\nname = \"x\"\n").unwrap();
     refused(&wasmill(dir, &["build"]), 2, &["E0220", "no `[tool.wasmill]`"]);
     std::fs::remove_file(dir.join("pyproject.toml")).unwrap();
     std::fs::write(dir.join("package.json"), "{\"main\":\"src/gone.ts\"}").unwrap();
-    refused(&wasmill(dir, &["build"]), 2, &["E0220", "`src/gone.ts`, which is not there"]);
+    refused(
+        &wasmill(dir, &["build"]),
+        2,
+        &["E0220", "`src/gone.ts`, which is not there"],
+    );
 }
 
 #[test]
@@ -273,5 +343,9 @@ fn a_component_that_is_refused_is_inspected_all_the_same() {
     assert_eq!(value["world"], Value::Null);
     assert_eq!(value["refused"]["code"], "E0204");
     std::fs::write(home.path().join("m.wasm"), b"\0asm\x01\0\0\0").unwrap();
-    refused(&wasmill(home.path(), &["inspect", "m.wasm"]), 1, &["E0202", "core module"]);
+    refused(
+        &wasmill(home.path(), &["inspect", "m.wasm"]),
+        1,
+        &["E0202", "core module"],
+    );
 }

@@ -114,27 +114,61 @@ pub(super) fn compile(dir: &Path, settings: Settings) -> Result<Made, PluginErro
     let types = work.path().join("component_type.c");
     std::fs::write(&types, COMPONENT_TYPE).map_err(|error| PluginError::io("write", &types, error))?;
 
-    let mut command = compiler.tool.command(dir);
-    command.args(&compiler.flags).args(["-mexec-model=reactor", "-O2"]);
-    // Zig writes DWARF unless it is told not to.
-    command.arg(if settings.debug { "-g" } else { "-g0" });
-    command.args(&manifest.flags);
-    for path in &include {
-        command.arg("-I").arg(path);
-    }
-    // A C++ compiler is told which files are C.
-    let (c, other): (Vec<_>, Vec<_>) = sources
+    sources.push(types);
+    let include: Vec<PathBuf> = include
         .iter()
-        .partition(|path| path.extension().is_some_and(|extension| extension == "c"));
+        .map(|path| absolute(dir, path))
+        .collect::<Result<_, _>>()?;
+    let base = |compiler: &Compiler, dir: &Path| {
+        let mut command = compiler.tool.command(dir);
+        // Zig writes DWARF unless it is told not to.
+        command
+            .args(&compiler.flags)
+            .args(["-O2", if settings.debug { "-g" } else { "-g0" }]);
+        for path in &include {
+            command.arg("-I").arg(path);
+        }
+        command
+    };
+    if manifest.language == Dialect::Cpp {
+        // C among C++ is compiled by itself: flags such as `-std=c++20` are not for it.
+        let is_c = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "c");
+        let (c, cpp): (Vec<_>, Vec<_>) = sources.into_iter().partition(is_c);
+        let plain = find(dir, Dialect::C)?;
+        let mut command = base(&plain, work.path());
+        command.args(manifest.flags.iter().filter(|flag| !flag.starts_with("-std=")));
+        plain.tool.run(dir, command.arg("-c").args(&c))?;
+        sources = cpp;
+        sources.extend(super::files(
+            work.path(),
+            "the compiler",
+            "objects",
+            &["*.o".to_owned()],
+        )?);
+    }
+    let mut command = base(&compiler, dir);
+    if manifest.language == Dialect::Cpp {
+        // The host has no exceptions.
+        command.arg("-fno-exceptions");
+    }
     command
-        .args(&other)
-        .args(["-x", "c"])
-        .args(&c)
-        .arg(&types)
-        .args(["-x", "none"]);
-    command.arg("-o").arg(&module);
+        .arg("-mexec-model=reactor")
+        .args(&manifest.flags)
+        .args(&sources)
+        .arg("-o")
+        .arg(&module);
     compiler.tool.run(dir, &mut command)?;
     Made::read(&module, dir, manifest.language.language(), start)
+}
+
+fn absolute(dir: &Path, path: &Path) -> Result<PathBuf, PluginError> {
+    let path = dir.join(path);
+    path.canonicalize().map_err(|_| {
+        not_a_plugin(
+            dir,
+            format!("`include` of {MANIFEST} names {}, which is not there", path.display()),
+        )
+    })
 }
 
 const COMPONENT_TYPE: &str = "\
@@ -148,8 +182,7 @@ fn find(dir: &Path, dialect: Dialect) -> Result<Compiler, PluginError> {
         Dialect::C => ("cc", "clang"),
         Dialect::Cpp => ("c++", "clang++"),
     };
-    let zig = |command: Vec<OsString>| {
-        let mut command = command;
+    let zig = |mut command: Vec<OsString>| {
         command.push(zig_command.into());
         Compiler {
             tool: tool("zig", command),
@@ -173,14 +206,14 @@ fn find(dir: &Path, dialect: Dialect) -> Result<Compiler, PluginError> {
             });
         }
     }
-    let names = (16..=30)
+    let mut names = (16..=30)
         .rev()
         .map(|version| format!("{clang}-{version}"))
         .chain([clang.to_owned()]);
     let sysroot = SYSROOTS
         .iter()
         .find(|root| Path::new(root).join("include/wasm32-wasi").is_dir());
-    if let (Some(program), Some(sysroot)) = (names.into_iter().find_map(|name| which(&name)), sysroot) {
+    if let (Some(program), Some(sysroot)) = (names.find_map(|name| which(&name)), sysroot) {
         return Ok(Compiler {
             tool: tool("clang", vec![program.into()]),
             flags: vec!["--target=wasm32-wasi".into(), format!("--sysroot={sysroot}").into()],

@@ -80,7 +80,10 @@ fn entry(dir: &Path) -> Result<PathBuf, PluginError> {
         return if path.is_file() {
             Ok(path)
         } else {
-            Err(not_a_plugin(dir, format!("`main` of {MANIFEST} names `{main}`, which is not there")))
+            Err(not_a_plugin(
+                dir,
+                format!("`main` of {MANIFEST} names `{main}`, which is not there"),
+            ))
         };
     }
     ENTRIES
@@ -90,7 +93,10 @@ fn entry(dir: &Path) -> Result<PathBuf, PluginError> {
         .ok_or_else(|| {
             not_a_plugin(
                 dir,
-                format!("`main` of {MANIFEST} does not name the plugin's module, and there is no {}", ENTRIES.join(", ")),
+                format!(
+                    "`main` of {MANIFEST} does not name the plugin's module, and there is no {}",
+                    ENTRIES.join(", ")
+                ),
             )
         })
 }
@@ -100,20 +106,32 @@ pub(super) fn check(dir: &Path) -> Result<(), PluginError> {
     let node = Tool::of_path(
         "node",
         "node",
-        format!("install Node.js {NODE_MIN} or newer from https://nodejs.org or with the package manager of the system"),
+        format!(
+            "install Node.js {NODE_MIN} or newer from https://nodejs.org or with the package manager of the system"
+        ),
     );
     let has = node.version(dir, &["--version"])?;
     node.need(dir, has, NODE_MIN)?;
     for (name, least) in [("esbuild", ESBUILD_MIN), ("componentize-qjs", COMPONENTIZE_MIN)] {
         let tool = local(dir, name)?;
-        let has = tool.version(dir, &["--version"])?;
-        tool.need(dir, has, least)?;
+        // Not all of them answer when they are asked for their version.
+        let manifest = package(dir, name).and_then(|package| std::fs::read(package.join(MANIFEST)).ok());
+        let manifest = manifest.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+        let has = manifest.and_then(|manifest| Version::find(manifest["version"].as_str()?));
+        tool.need(dir, has.unwrap_or(Version(0, 0, 0)), least)?;
     }
-    let sdk = super::ancestors(dir).into_iter().map(|dir| dir.join("node_modules").join(SDK));
-    if !sdk.into_iter().any(|path| path.is_dir()) {
+    if package(dir, SDK).is_none() {
         return Err(install(dir, SDK).missing(dir, format!("the package `{SDK}` is not installed")));
     }
     Ok(())
+}
+
+/// The directory of a package that the project has installed.
+fn package(dir: &Path, name: &str) -> Option<PathBuf> {
+    super::ancestors(dir)
+        .into_iter()
+        .map(|dir| dir.join("node_modules").join(name))
+        .find(|path| path.is_dir())
 }
 
 /// A program of the project's own packages.
@@ -143,7 +161,9 @@ fn install(dir: &Path, name: &'static str) -> Tool {
 /// Puts a package into a component.
 pub(super) fn compile(dir: &Path, settings: Settings) -> Result<Made, PluginError> {
     let start = Instant::now();
-    let dir = &dir.canonicalize().map_err(|error| PluginError::io("read", dir, error))?;
+    let dir = &dir
+        .canonicalize()
+        .map_err(|error| PluginError::io("read", dir, error))?;
     let entry = entry(dir)?;
     let work = super::work_dir()?;
     let bundle = work.path().join("plugin.js");
@@ -151,7 +171,13 @@ pub(super) fn compile(dir: &Path, settings: Settings) -> Result<Made, PluginErro
     let mut command = esbuild.command(dir);
     command
         .arg(format!("{SDK}/component"))
-        .args(["--bundle", "--format=esm", "--target=es2024", "--log-level=warning", "--color=false"])
+        .args([
+            "--bundle",
+            "--format=esm",
+            "--target=es2024",
+            "--log-level=warning",
+            "--color=false",
+        ])
         .arg(format!("--alias:wasmill-plugin={}", entry.display()))
         .arg("--external:wasmill:*")
         .arg(format!("--outfile={}", bundle.display()));

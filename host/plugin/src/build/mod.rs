@@ -212,7 +212,9 @@ fn write_contract(dir: &Path) -> Result<PathBuf, PluginError> {
 
 /// The files that the patterns of a manifest name, in the order of the patterns.
 fn files(dir: &Path, manifest: &str, key: &str, patterns: &[String]) -> Result<Vec<PathBuf>, PluginError> {
-    let base = dir.canonicalize().map_err(|error| PluginError::io("read", dir, error))?;
+    let base = dir
+        .canonicalize()
+        .map_err(|error| PluginError::io("read", dir, error))?;
     let mut all = Vec::new();
     for pattern in patterns {
         let wrong = |what: String| not_a_plugin(dir, format!("`{key}` of {manifest}: `{pattern}` {what}"));

@@ -88,7 +88,15 @@ fn build(args: &BuildArgs, output: Output) -> Result<(), Failure> {
     });
     let table = output.table(
         &[
-            "component", "plugin", "language", "size", "ports", "stores", "imports", "built in", "of it loading",
+            "component",
+            "plugin",
+            "language",
+            "size",
+            "ports",
+            "stores",
+            "imports",
+            "built in",
+            "of it loading",
         ],
         rows,
     );

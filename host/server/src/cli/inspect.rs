@@ -24,7 +24,8 @@ pub(crate) struct InspectArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: &InspectArgs, output: Output) -> Result<(), Failure> {
-    let next = "give a component that `wasmill build` has made, or that another language's tools made for this contract";
+    let next =
+        "give a component that `wasmill build` has made, or that another language's tools made for this contract";
     let inspection = plugin::inspect(&args.file, cache_dir()).map_err(|error| Failure::Other {
         code: error.code(),
         invalid: false,
@@ -63,7 +64,10 @@ fn grants(inspection: &Inspection) -> Option<String> {
             Access::Never => return None,
         }
     }
-    let any = inspection.imports.iter().any(|import| import.access == Access::AnyGrant);
+    let any = inspection
+        .imports
+        .iter()
+        .any(|import| import.access == Access::AnyGrant);
     if keys.is_empty() && any {
         keys.push("env");
     }
@@ -83,7 +87,10 @@ fn text(inspection: &Inspection, output: Output) -> String {
     rows.push(("world", inspection.world.unwrap_or("none of Wasmill's").to_owned()));
     rows.push((
         "contract",
-        inspection.contract.clone().unwrap_or_else(|| "nothing of it is exported".to_owned()),
+        inspection
+            .contract
+            .clone()
+            .unwrap_or_else(|| "nothing of it is exported".to_owned()),
     ));
     rows.push(("size", HumanBytes(inspection.size).to_string()));
     rows.push(("sha256", inspection.sha256.clone()));
@@ -91,12 +98,20 @@ fn text(inspection: &Inspection, output: Output) -> String {
     if let Some(about) = &inspection.description {
         describe(about, &mut rows);
     }
-    rows.push(("imports", or_none(&lines(inspection.imports.iter().map(import)), "nothing")));
+    rows.push((
+        "imports",
+        or_none(&lines(inspection.imports.iter().map(import)), "nothing"),
+    ));
     rows.push((
         "must be granted",
         grants(inspection).unwrap_or_else(|| {
             let refused = inspection.imports.iter().any(|import| import.access == Access::Never);
-            if refused { "no grant opens all that it imports" } else { "nothing" }.to_owned()
+            if refused {
+                "no grant opens all that it imports"
+            } else {
+                "nothing"
+            }
+            .to_owned()
         }),
     ));
     rows.push(("exports", or_none(&inspection.exports.join("\n"), "nothing")));
@@ -153,7 +168,10 @@ fn describe(about: &Description, rows: &mut Vec<(&str, String)>) {
     if !about.stores.is_empty() {
         rows.push(("state version", about.state_version.to_string()));
     }
-    rows.push(("timers", if about.sets_timers { "sets them" } else { "none" }.to_owned()));
+    rows.push((
+        "timers",
+        if about.sets_timers { "sets them" } else { "none" }.to_owned(),
+    ));
     let mut reads = Vec::new();
     if about.reads_headers {
         reads.push("headers");

@@ -100,11 +100,24 @@ fn sdk(args: &SdkArgs, output: Output) -> Result<(), Failure> {
     let (dir, lang) = (&args.dir, args.lang);
     let is_empty = std::fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none());
     if dir.exists() && !is_empty {
-        let refused = |what: String| taken(what, "name the `wasmill-sdk` of a project, or a directory that is not there");
-        let there = std::fs::read_to_string(dir.join(MARK))
-            .map_err(|_| refused(format!("{} is there and is no SDK that wasmill has written", dir.display())))?;
+        let refused = |what: String| {
+            taken(
+                what,
+                "name the `wasmill-sdk` of a project, or a directory that is not there",
+            )
+        };
+        let there = std::fs::read_to_string(dir.join(MARK)).map_err(|_| {
+            refused(format!(
+                "{} is there and is no SDK that wasmill has written",
+                dir.display()
+            ))
+        })?;
         if there.trim() != lang.id() {
-            return Err(refused(format!("{} holds the SDK of `{}`", dir.display(), there.trim())));
+            return Err(refused(format!(
+                "{} holds the SDK of `{}`",
+                dir.display(),
+                there.trim()
+            )));
         }
         replace_sdk(dir, lang)?;
     } else {
@@ -177,6 +190,10 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 
 fn tell(dir: &Path, next: &[String], output: Output) -> Result<(), Failure> {
     let commands: Vec<_> = next.iter().map(|command| format!("    {command}")).collect();
-    let text = format!("{} is written. What comes next:\n\n{}", dir.display(), commands.join("\n"));
+    let text = format!(
+        "{} is written. What comes next:\n\n{}",
+        dir.display(),
+        commands.join("\n")
+    );
     output.result(&text, &json!({ "dir": dir, "next": next }))
 }

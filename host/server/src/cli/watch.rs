@@ -13,7 +13,13 @@ use crate::failure::Failure;
 const QUIET: Duration = Duration::from_millis(200);
 /// What tools write, and nobody edits.
 const IGNORED: [&str; 7] = [
-    "target", "dist", "build", "node_modules", "__pycache__", "Cargo.lock", "package-lock.json",
+    "target",
+    "dist",
+    "build",
+    "node_modules",
+    "__pycache__",
+    "Cargo.lock",
+    "package-lock.json",
 ];
 
 /// A directory that is watched.
