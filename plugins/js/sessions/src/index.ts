@@ -41,11 +41,13 @@ export default definePlugin({
   onTimer(timer, ctx, { gap_ms: gap }) {
     const key = timer.keyText();
     const open = ctx.stores.open.get() ?? [];
-    const ended = open.filter(([, end]) => end + gap <= timer.time);
+    // The first timer of a jump of time emits all that has ended by then.
+    const watermark = ctx.watermark();
+    const ended = open.filter(([, end]) => end + gap <= watermark);
     for (const [start, end, count] of ended.sort((a, b) => a[1] - b[1])) {
       ctx.emit({ key, start, end, count }, { timestamp: end });
     }
-    const rest = open.filter(([, end]) => end + gap > timer.time);
+    const rest = open.filter(([, end]) => end + gap > watermark);
     keep(ctx, ctx.stores.open, rest, gap);
   },
 });

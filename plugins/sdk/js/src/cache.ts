@@ -17,6 +17,8 @@ export class Keys {
   readonly #slots = new Map<Binary, Slot>();
   readonly #ofRecords: (Slot | undefined)[] = [];
   readonly list: Binary[] = [];
+  /** How many of them are keys of the batch: the first ones. */
+  readonly batchCount: number;
   /** Undoes what the record at hand has changed, run from the last to the first. */
   readonly undo: (() => void)[] = [];
 
@@ -26,6 +28,7 @@ export class Keys {
       const key = binaryKey(keys, i);
       this.#ofRecords.push(key === null ? undefined : this.slot(key));
     }
+    this.batchCount = this.list.length;
   }
 
   /** The slot of any key. */
@@ -66,7 +69,7 @@ export class StoreCache {
     this.#keys = keys;
   }
 
-  /** The cell at a slot, null for none. `ahead`: the first read fetches all keys known so far. */
+  /** The cell at a slot, null for none. `ahead`: the first read fetches all keys of the batch. */
   get(slot: Slot, ahead: boolean): unknown {
     const cell = this.#cells[slot];
     return cell === undefined ? this.#load(slot, ahead) : cell;
@@ -74,8 +77,10 @@ export class StoreCache {
 
   #load(slot: Slot, ahead: boolean): unknown {
     if (ahead && this.#fetched === undefined) {
-      this.#fetchedCount = this.#keys.list.length;
-      this.#fetched = new Entries(this.#host.getMany(this.#id, columnOfBinaries(this.#keys.list)));
+      // Keys that were used in shared stores only are no business of a keyed one.
+      this.#fetchedCount = this.#keys.batchCount;
+      const keys = this.#keys.list.slice(0, this.#fetchedCount);
+      this.#fetched = new Entries(this.#host.getMany(this.#id, columnOfBinaries(keys)));
     }
     let cell: unknown = null;
     if (this.#fetched !== undefined && slot < this.#fetchedCount) {

@@ -12,6 +12,7 @@ import { TimerCache } from './timers.ts';
 export interface Fixed {
   readonly host: Host;
   readonly stores: readonly StoreSpec<any>[];
+  readonly setsTimers: boolean;
 }
 
 /** The call at hand. One object serves all calls: `begin` forgets everything of the last one. */
@@ -64,6 +65,7 @@ export class Call {
   }
 
   get timers(): TimerCache {
+    if (!this.fixed.setsTimers) throw new Error('a plugin that uses timers needs `onTimer`');
     return (this.#timers ??= new TimerCache(this.fixed.host.timers, this.keys.undo));
   }
 

@@ -57,7 +57,7 @@ export class Runtime {
     this.#spec = spec;
     const stores = (spec.stores ?? {}) as StoreSpecs;
     const ports = Object.entries(portsOf(spec)).map(([name, { rekeys = false }]): PortInfo => ({ name, rekeys }));
-    this.#call = new Call({ host, stores: Object.values(stores) });
+    this.#call = new Call({ host, stores: Object.values(stores), setsTimers: spec.onTimer !== undefined });
     this.#context = new Context(this.#call, stores, ports);
   }
 

@@ -11,15 +11,23 @@ const CANCEL = -1;
 interface Change {
   readonly key: Binary;
   readonly name: Binary;
-  /** -1 cancels; `undefined` when the change was taken back. */
-  time: number | undefined;
+  /** -1 cancels. */
+  readonly time: number;
+}
+
+/** The changes of one clock's timers. */
+class Changes {
+  /** All of them, in order: one that was due before a later one took it back has fired. */
+  readonly all: Change[] = [];
+  /** The last time that was set, by key and name. */
+  readonly last = new Map<string, number>();
 }
 
 /** The timers that a call has changed. */
 export class TimerCache {
   readonly #host: Host['timers'];
   readonly #undo: (() => void)[];
-  readonly #changes: { readonly [C in Clock]: Map<string, Change> } = { 'event-time': new Map(), 'wall-clock': new Map() };
+  readonly #changes: { readonly [C in Clock]: Changes } = { 'event-time': new Changes(), 'wall-clock': new Changes() };
 
   constructor(host: Host['timers'], undo: (() => void)[]) {
     this.#host = host;
@@ -28,7 +36,7 @@ export class TimerCache {
 
   /** The time for which a timer is set; `undefined` when it is not. */
   get(clock: Clock, key: Binary, name: string): number | undefined {
-    const changed = this.#changes[clock].get(id(key, checked(name)))?.time;
+    const changed = this.#changes[clock].last.get(id(key, checked(name)));
     if (changed !== undefined) return changed === CANCEL ? undefined : changed;
     const time = this.#host.get(clock, fromBinary(key), valid(name));
     return time === undefined || time === null ? undefined : Number(time);
@@ -46,29 +54,28 @@ export class TimerCache {
   }
 
   #change(clock: Clock, key: Binary, name: Binary, time: number): void {
-    const changes = this.#changes[clock];
+    const { all, last } = this.#changes[clock];
     const at = id(key, name);
-    let change = changes.get(at);
-    if (change === undefined) {
-      change = { key, name, time: undefined };
-      changes.set(at, change);
-    }
-    const own = change;
-    const before = own.time;
-    this.#undo.push(() => (own.time = before));
-    own.time = time;
+    const before = last.get(at);
+    this.#undo.push(() => {
+      all.pop();
+      if (before === undefined) last.delete(at);
+      else last.set(at, before);
+    });
+    all.push({ key, name, time });
+    last.set(at, time);
   }
 
   /** Hands the changes to the host. */
   flush(): void {
     for (const clock of ['event-time', 'wall-clock'] as const) {
-      const changes = [...this.#changes[clock].values()].filter(({ time }) => time !== undefined);
-      if (changes.length === 0) continue;
+      const { all } = this.#changes[clock];
+      if (all.length === 0) continue;
       this.#host.setMany(
         clock,
-        columnOfBinaries(changes.map(({ key }) => key)),
-        columnOfBinaries(changes.map(({ name }) => name)),
-        BigInt64Array.from(changes, ({ time }) => toTime(time!)),
+        columnOfBinaries(all.map(({ key }) => key)),
+        columnOfBinaries(all.map(({ name }) => name)),
+        BigInt64Array.from(all, ({ time }) => toTime(time)),
       );
     }
   }
@@ -81,7 +88,8 @@ function id(key: Binary, name: Binary): string {
 
 function checked(name: string): Binary {
   const binary = encode(name);
-  if (binary.length === 0) throw new RecordError('no-timer-name', 'a timer needs a name');
-  if (binary.length > NAME_BYTES_MAX) throw new RangeError(`a timer's name has at most ${NAME_BYTES_MAX} bytes`);
+  if (binary.length === 0 || binary.length > NAME_BYTES_MAX) {
+    throw new RecordError('no-timer-name', `a timer's name has 1 to ${NAME_BYTES_MAX} bytes, not ${binary.length}`);
+  }
   return binary;
 }

@@ -305,7 +305,8 @@ declare module 'wasmill:plugin/timers@0.1.0' {
   export function cancel(clock: Clock, key: Uint8Array, name: string): void;
   /**
    * Sets one timer per key, a negative time cancels; in order, so the last of a repeated key and
-   * name wins.
+   * name wins. Each change has to be there, in the order in which the plugin made them: one that was
+   * due before a later one took it back has fired.
    */
   export function setMany(clock: Clock, keys: Column, names: Column, times: BigInt64Array): void;
   export type Clock = import('wasmill:plugin/types@0.1.0').Clock;

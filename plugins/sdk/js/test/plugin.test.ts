@@ -13,6 +13,11 @@ function plugin(process: (record: Rec, ctx: Context<typeof stores, 'out' | 'othe
   return definePlugin({ name: 'test', version: '1', ports, stores, process });
 }
 
+/** One that sets timers. */
+function timed(process: (record: Rec, ctx: Context) => void): Plugin {
+  return definePlugin({ name: 'test', version: '1', process, onTimer() {} });
+}
+
 const codes = (run: { failures: { code: string }[] }): string[] => run.failures.map(({ code }) => code);
 
 test('outputs inherit what is not given', () => {
@@ -99,24 +104,29 @@ test('results do not depend on the batches', () => {
 });
 
 test('misuse has the codes that all SDKs share', () => {
-  const misuse = (run: (record: Rec, ctx: any) => void): string =>
-    codes(new Harness(plugin(run)).run([{ key: Uint8Array.of(255), value: Uint8Array.of(255) }]))[0]!;
+  const misuse = (run: (record: Rec, ctx: any) => void, make: (run: any) => Plugin = plugin): string =>
+    codes(new Harness(make(run)).run([{ key: Uint8Array.of(255), value: Uint8Array.of(255) }]))[0]!;
   assert.equal(misuse((_, ctx) => ctx.emit('', { port: 'none' })), 'no-port');
   assert.equal(misuse((_, ctx) => ctx.emit('', { key: 'other' })), 'key-changed');
   assert.equal(misuse((_, ctx) => ctx.emit('', { key: null })), 'key-changed');
   assert.equal(misuse((record, ctx) => ctx.emit('', { key: record.key })), undefined);
   assert.equal(misuse((_, ctx) => ctx.stores['count'].get('key')), 'keyed-store');
   assert.equal(misuse((_, ctx) => ctx.stores['count'].put('key', 1)), 'keyed-store');
-  assert.equal(misuse((_, ctx) => ctx.setTimer('', 1)), 'no-timer-name');
-  assert.equal(misuse((_, ctx) => ctx.setTimer('x', -1)), 'error');
+  assert.equal(misuse((_, ctx) => ctx.setTimer('', 1), timed), 'no-timer-name');
+  assert.equal(misuse((_, ctx) => ctx.setTimer('é'.repeat(128), 1), timed), 'no-timer-name');
+  assert.equal(misuse((_, ctx) => ctx.setTimer('é'.repeat(127), 1), timed), undefined);
+  assert.equal(misuse((_, ctx) => ctx.setTimer('x', -1), timed), 'error');
+  const without = definePlugin({ name: 'x', version: '1', process: (_, ctx) => ctx.setTimer('x', 1) });
+  assert.match(new Harness(without).run([{ key: 'k' }]).failures[0]!.message, /needs `onTimer`/);
   assert.equal(misuse((record) => record.text()), 'bad-utf8');
   assert.equal(misuse((record) => record.keyText()), 'bad-utf8');
   assert.equal(misuse((record) => record.json()), 'bad-json');
-  const nothing = (run: (record: Rec, ctx: any) => void): string => codes(new Harness(plugin(run)).run([{}]))[0]!;
+  const nothing = (run: (record: Rec, ctx: any) => void, make: (run: any) => Plugin = plugin): string =>
+    codes(new Harness(make(run)).run([{}]))[0]!;
   assert.equal(nothing((record) => record.text()), 'no-value');
   assert.equal(nothing((record) => record.keyText()), 'no-key');
   assert.equal(nothing((_, ctx) => ctx.stores['count'].get()), 'no-key');
-  assert.equal(nothing((_, ctx) => ctx.setTimer('x', 1)), 'no-key');
+  assert.equal(nothing((_, ctx) => ctx.setTimer('x', 1), timed), 'no-key');
 });
 
 test('every format is read as it was written, and its bytes are those of other languages', () => {
@@ -226,6 +236,7 @@ test('a plugin describes itself', () => {
   assert.deepEqual(about.ports, [{ name: 'out', doc: '', rekeys: false }, { name: 'other', doc: '', rekeys: true }]);
   assert.deepEqual(about.stores.map(({ name, keyed: own, valueFormat }) => [name, own, valueFormat]), [['count', true, 'f64-le'], ['last', false, 'utf8']]);
   assert.equal(about.setsTimers, false);
+  assert.equal(describe(timed(() => {})).setsTimers, true);
   assert.deepEqual(describe(definePlugin({ name: 'x', version: '1', process() {} })).ports.map(({ name }) => name), ['out']);
 });
 
