@@ -141,11 +141,13 @@ fn config() -> Config {
         | WasmFeatures::MULTI_VALUE
         | WasmFeatures::REFERENCE_TYPES
         | WasmFeatures::TAIL_CALL
-        | WasmFeatures::EXTENDED_CONST;
+        | WasmFeatures::EXTENDED_CONST
+        // wasmtime joins components within a component (JavaScript's are such) by modules with the
+        // memories of both, and panics when those are off.
+        | WasmFeatures::MULTI_MEMORY;
     let off = WasmFeatures::THREADS
         | WasmFeatures::SHARED_EVERYTHING_THREADS
         | WasmFeatures::MEMORY64
-        | WasmFeatures::MULTI_MEMORY
         | WasmFeatures::GC
         | WasmFeatures::FUNCTION_REFERENCES
         | WasmFeatures::EXCEPTIONS

@@ -22,7 +22,10 @@ fn all_shipped_plugins_are_built_and_described() {
     let out = tempfile::tempdir().unwrap();
     let reports = build_all(&options(&common::plugins(), out.path())).unwrap();
     let names: Vec<_> = reports.iter().map(|report| report.name.as_str()).collect();
-    assert_eq!(names, ["enrich", "label", "temperature", "word_count", "word_split"]);
+    assert_eq!(
+        names,
+        ["enrich", "label", "sessions", "temperature", "word_count", "word_split"]
+    );
     for report in &reports {
         assert_eq!(report.path, out.path().join(format!("{}.wasm", report.name)));
         assert_eq!(report.size, std::fs::metadata(&report.path).unwrap().len());
@@ -33,8 +36,8 @@ fn all_shipped_plugins_are_built_and_described() {
                 .all(|import| import.starts_with("wasmill:plugin/"))
         );
     }
-    assert_eq!(reports[3].stores[0].name, "count");
-    assert_eq!(reports[3].stores[0].value_format, "u64-le");
+    assert_eq!(reports[4].stores[0].name, "count");
+    assert_eq!(reports[4].stores[0].value_format, "u64-le");
 }
 
 #[test]
@@ -45,7 +48,7 @@ fn what_cannot_be_built_says_why() {
         other => panic!("{other}"),
     };
     assert!(message(home.path()).contains("has one of `plugin.toml`, `Cargo.toml`"));
-    assert!(message(&common::plugins()).contains("5 plugins"));
+    assert!(message(&common::plugins()).contains("6 plugins"));
     assert!(message(&common::plugins().join("sdk/rust")).contains("cdylib"));
     let broken = home.path().join("broken");
     std::fs::create_dir_all(broken.join("src")).unwrap();

@@ -144,6 +144,33 @@ fn a_description_other_than_the_one_kept_is_refused() {
     assert!(error.to_string().contains("`doc`"), "{error}");
 }
 
+/// wasmtime makes a module with the memories of both, as for components of JavaScript.
+#[test]
+fn components_within_a_component_may_call_each_other() {
+    let component = wat::parse_str(
+        r#"(component
+            (component $a
+                (core module $m (memory (export "memory") 1)
+                    (func (export "f") (param i32 i32))
+                    (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 0))
+                (core instance $i (instantiate $m))
+                (func (export "f") (param "x" string)
+                    (canon lift (core func $i "f") (memory $i "memory") (realloc (func $i "realloc")))))
+            (component $b
+                (import "f" (func $f (param "x" string)))
+                (core module $libc (memory (export "memory") 1))
+                (core instance $libc (instantiate $libc))
+                (core func $lowered (canon lower (func $f) (memory $libc "memory")))
+                (core module $m (import "" "f" (func (param i32 i32))))
+                (core instance (instantiate $m (with "" (instance (export "f" (func $lowered)))))))
+            (instance $a (instantiate $a))
+            (instance (instantiate $b (with "f" (func $a "f")))))"#,
+    )
+    .unwrap();
+    let error = load(&component).unwrap_err();
+    assert!(matches!(error, PluginError::WrongWorld { .. }), "{error}");
+}
+
 #[test]
 fn a_label_imports_next_to_nothing() {
     let inspection = plugin::inspect(&component("label"), None).unwrap();

@@ -1,7 +1,7 @@
 //! What `wasmill new` writes: templates and SDKs that are part of the binary, with names filled in.
 //!
 //! In a template's text and in the names of its files, `{{name}}` (in names of files also `NAME`) stands
-//! for the name. Files whose own name would mean something in the repository end in `.tmpl`, and
+//! for the name, and so does `{{ident}}` where it is a word of the language. Files whose own name would mean something in the repository end in `.tmpl`, and
 //! `gitignore` gets its dot.
 
 use std::borrow::Cow;
@@ -304,7 +304,8 @@ fn filled(bytes: Cow<'static, [u8]>, name: &str, lang: Lang) -> Cow<'static, [u8
         .replace("{{prepare}}\n", &steps)
         .replace("{{lang}}", lang.id())
         .replace("{{test}}", lang.test())
-        .replace("{{name}}", name);
+        .replace("{{name}}", name)
+        .replace("{{ident}}", name);
     Cow::Owned(text.into_bytes())
 }
 
@@ -364,7 +365,10 @@ mod tests {
                 );
                 let text = String::from_utf8_lossy(bytes);
                 if !path.starts_with(SDK_DIR) {
-                    assert!(!text.contains("{{"), "{lang:?}: {} is not filled in", path.display());
+                    for left in ["{{name}}", "{{ident}}", "{{lang}}", "{{test}}", "{{prepare}}"] {
+                        assert!(!text.contains(left), "{lang:?}: {left} is left in {}", path.display());
+                    }
+                    assert!(!path.display().to_string().contains("{{"), "{}", path.display());
                 }
             }
         }
