@@ -16,6 +16,7 @@ mod records;
 mod reset;
 mod scaffold;
 mod signals;
+mod testing;
 mod time;
 
 use std::process::ExitCode;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pipeline::{ConfigProblem, Diagnostics, LoadOptions, PluginProblem};
+use pipeline::{ConfigProblem, Diagnostics, LoadOptions, Loaded, PluginProblem};
 use plugin::{Compiled, Engine, EngineOptions, LinkOptions, Linked, PluginError};
 use record::log::Log;
 use record::sink::{Sink, SinkError};
@@ -61,7 +61,7 @@ impl Host {
             workers,
             ..LoadOptions::default()
         };
-        let loaded = pipeline::load(file, &options, &mut |path, config| self.describe(path, config))?;
+        let loaded = self.plan(file, &options)?;
         let place = match &args.embedded {
             Some(dir) => LogPlace::Embedded(dir.clone()),
             None => LogPlace::Kafka {
@@ -77,6 +77,14 @@ impl Host {
             place,
             warnings: loaded.warnings,
         })
+    }
+
+    /// Reads, checks and plans a pipeline as the options say.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub(crate) fn plan(&mut self, file: &Path, options: &LoadOptions) -> Result<Loaded, Diagnostics> {
+        pipeline::load(file, options, &mut |path, config| self.describe(path, config))
     }
 
     /// As [`Self::check`], and shows errors and warnings.
@@ -116,7 +124,19 @@ impl Host {
     /// # Errors
     /// A plugin that cannot be linked.
     pub(crate) fn parts(&mut self, pipeline: &Pipeline, incarnation: &str) -> Result<Arc<dyn task::Parts>, Failure> {
-        let topology = &pipeline.topology;
+        self.parts_of(&pipeline.topology, &pipeline.file, incarnation)
+    }
+
+    /// As [`Self::parts`], for the plan of the pipeline in `file`.
+    ///
+    /// # Errors
+    /// As [`Self::parts`].
+    pub(crate) fn parts_of(
+        &mut self,
+        topology: &Topology,
+        file: &Path,
+        incarnation: &str,
+    ) -> Result<Arc<dyn task::Parts>, Failure> {
         let mut linked = HashMap::new();
         for node in topology.processes.iter().flat_map(|sub| &sub.nodes) {
             let options = LinkOptions {
@@ -130,7 +150,7 @@ impl Host {
                 code: error.code(),
                 invalid: false,
                 what: format!("transform `{}`: {error}", node.name),
-                place: Some(pipeline.file.display().to_string()),
+                place: Some(file.display().to_string()),
                 next: format!("`wasmill inspect {}` shows what it is", node.plugin.display()),
             })?;
             linked.insert(Arc::clone(&node.name), link);

@@ -12,6 +12,7 @@ mod produce;
 mod reset;
 mod run;
 mod schema;
+mod test;
 mod validate;
 mod watch;
 
@@ -51,6 +52,7 @@ enum Command {
     Validate(validate::ValidateArgs),
     Graph(graph::GraphArgs),
     New(new::NewArgs),
+    Test(test::TestArgs),
     Build(build::BuildArgs),
     Inspect(inspect::InspectArgs),
     Produce(produce::ProduceArgs),
@@ -88,6 +90,7 @@ fn dispatch(command: &Command, output: Output) -> Result<(), Failure> {
         Command::Validate(args) => validate::run(args, output),
         Command::Graph(args) => graph::run(args, output),
         Command::New(args) => new::run(args, output),
+        Command::Test(args) => test::run(args, output),
         Command::Build(args) => build::run(args, output),
         Command::Inspect(args) => inspect::run(args, output),
         Command::Schema(_) => schema::run(output),
