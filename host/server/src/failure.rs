@@ -135,6 +135,7 @@ pub(crate) enum Failure {
         what: String,
         /// What to do instead.
         next: String,
+    },
     /// Cases of pipeline tests failed; each was shown.
     #[error("{failed} of {all} test cases failed")]
     Tests {
