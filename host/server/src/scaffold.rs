@@ -280,7 +280,10 @@ fn under<E: RustEmbed>(folder: &str) -> impl Iterator<Item = (String, Cow<'stati
 
 fn named(path: &str, name: &str) -> PathBuf {
     let path = path.strip_suffix(".tmpl").unwrap_or(path);
-    let path = path.replace("{{name}}", name).replace("NAME", name);
+    let path = path
+        .replace("{{name}}", name)
+        .replace("{{ident}}", name)
+        .replace("NAME", name);
     let path = PathBuf::from(path);
     match path.file_name() {
         Some(file) if file == "gitignore" => path.with_file_name(".gitignore"),
