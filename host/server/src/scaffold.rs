@@ -1,8 +1,8 @@
 //! What `wasmill new` writes: templates and SDKs that are part of the binary, with names filled in.
 //!
 //! In a template's text and in the names of its files, `{{name}}` (in names of files also `NAME`) stands
-//! for the name, and so does `{{ident}}` where it is a word of the language. Files whose own name would mean something in the repository end in `.tmpl`, and
-//! `gitignore` gets its dot.
+//! for the name, and so does `{{ident}}` where it is a word of the language. Files whose own name would
+//! mean something in the repository end in `.tmpl`, and `gitignore` gets its dot.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
