@@ -30,7 +30,7 @@ step "build wasmill and the plugins"
 cargo test --locked --workspace --no-run
 wasmill=${CARGO_TARGET_DIR:-target}/debug/wasmill
 "$wasmill" build plugins
-"$wasmill" build plugins/misbehaving/poison
+"$wasmill" build plugins/misbehaving/poison --out plugins/dist
 
 packages=(--workspace)
 if [ "$quick" = no ]; then

@@ -50,6 +50,11 @@ impl CodeCache {
         }
     }
 
+    /// Whether there is code of the component with this digest, without a look at it.
+    pub(crate) fn has(&self, digest: &str) -> bool {
+        self.path(digest).is_file()
+    }
+
     /// Keeps code for the next time. A cache that cannot be written costs time, nothing else.
     pub(crate) fn write(&self, digest: &str, component: &Component) {
         let path = self.path(digest);

@@ -149,7 +149,7 @@ impl std::fmt::Debug for Compiled {
 }
 
 /// Only a component in WebAssembly's binary format: precompiled code would run unchecked.
-fn check_kind(bytes: &[u8], path: &Path) -> Result<(), PluginError> {
+pub(crate) fn check_kind(bytes: &[u8], path: &Path) -> Result<(), PluginError> {
     let message = match bytes.get(..8) {
         Some([0, b'a', b's', b'm', 0x0d, 0, 1, 0]) => return Ok(()),
         Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => {

@@ -142,7 +142,8 @@ fn config() -> Config {
         | WasmFeatures::REFERENCE_TYPES
         | WasmFeatures::TAIL_CALL
         | WasmFeatures::EXTENDED_CONST
-        // wasmtime's own adapters between the parts of a component need it: JavaScript has parts.
+        // wasmtime joins components within a component (JavaScript's are such) by modules with the
+        // memories of both, and panics when those are off.
         | WasmFeatures::MULTI_MEMORY;
     let off = WasmFeatures::THREADS
         | WasmFeatures::SHARED_EVERYTHING_THREADS

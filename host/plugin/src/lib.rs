@@ -32,12 +32,12 @@ mod linked;
 mod memory;
 mod section;
 
-pub use build::{BuildOptions, BuildReport, build, build_all};
+pub use build::{BuildOptions, BuildReport, Language, build, build_all};
 pub use compiled::Compiled;
 pub use engine::{Engine, EngineOptions};
 pub use error::{PluginError, Problem};
 pub use host::metrics::{MetricKind, MetricSnapshot, MetricValue};
-pub use inspect::{Inspection, inspect};
+pub use inspect::{Access, Import, Inspection, Refusal, inspect};
 pub use linked::{LinkOptions, Linked};
 
 /// The version of the contract in `wit/` that this host serves.

@@ -14,6 +14,7 @@ mod pipelines;
 mod progress;
 mod records;
 mod reset;
+mod scaffold;
 mod signals;
 mod testing;
 mod time;

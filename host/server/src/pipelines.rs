@@ -215,7 +215,7 @@ fn problem(error: &PluginError) -> PluginProblem {
 }
 
 /// Compiled plugins are kept where the system keeps what may be deleted.
-fn cache_dir() -> Option<PathBuf> {
+pub(crate) fn cache_dir() -> Option<PathBuf> {
     let base = match std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from) {
         // The specification: relative paths are ignored.
         Some(dir) if dir.is_absolute() => dir,

@@ -52,7 +52,8 @@ pub(crate) fn component(dir: &str) -> PathBuf {
     if !path.is_file() {
         let report = plugin::build(&BuildOptions {
             dir: plugins().join(dir),
-            out_dir,
+            out: Some(out_dir),
+            debug: false,
         })
         .unwrap();
         assert_eq!(report.path, path);

@@ -7,12 +7,14 @@ mod consume;
 mod doctor;
 mod graph;
 mod inspect;
+mod new;
 mod produce;
 mod reset;
 mod run;
 mod schema;
 mod test;
 mod validate;
+mod watch;
 
 use clap::{Parser, Subcommand};
 
@@ -49,6 +51,7 @@ enum Command {
     Run(run::RunArgs),
     Validate(validate::ValidateArgs),
     Graph(graph::GraphArgs),
+    New(new::NewArgs),
     Test(test::TestArgs),
     Build(build::BuildArgs),
     Inspect(inspect::InspectArgs),
@@ -86,6 +89,7 @@ fn dispatch(command: &Command, output: Output) -> Result<(), Failure> {
         Command::Run(args) => run::run(args, output),
         Command::Validate(args) => validate::run(args, output),
         Command::Graph(args) => graph::run(args, output),
+        Command::New(args) => new::run(args, output),
         Command::Test(args) => test::run(args, output),
         Command::Build(args) => build::run(args, output),
         Command::Inspect(args) => inspect::run(args, output),
