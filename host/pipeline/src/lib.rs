@@ -32,7 +32,7 @@ use std::sync::Arc;
 use record::Secret;
 use record::topology::{Start, Topology};
 
-pub use check::Describe;
+pub use check::{Describe, PluginUse};
 pub use check::names::parse_start;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use graph::{Format, graph};
@@ -171,7 +171,7 @@ pub struct ConfigProblem {
 }
 
 /// Reads, checks and plans the pipeline at `path`. `describe` is called once per transform whose
-/// plugin file is found, with that file and the config table as JSON.
+/// plugin file is found.
 ///
 /// # Errors
 /// Everything that is wrong, as far as it can be known at once.

@@ -34,6 +34,20 @@ pub enum PluginError {
         /// What it is instead, and the remedy.
         message: String,
     },
+    /// The file is larger than a component may be.
+    #[error(
+        "{} has {bytes} bytes, and a component may have {max}; raise `component_mib` in the transform's limits \
+         if it is meant",
+        path.display()
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        max: u64,
+    },
     /// The component imports what plugins are not given.
     #[error("{} imports `{import}`, which Wasmill does not give to plugins: {remedy}", path.display())]
     ImportRefused {
@@ -107,7 +121,9 @@ impl PluginError {
     #[must_use]
     pub fn domain(&self) -> Domain {
         match self {
-            Self::Io { .. } | Self::Config { .. } | Self::Build { .. } | Self::NotAComponent { .. } => Domain::User,
+            Self::Io { .. } | Self::Config { .. } | Self::Build { .. } | Self::NotAComponent { .. } | Self::TooLarge { .. } => {
+                Domain::User
+            },
             Self::ImportRefused { .. }
             | Self::WrongWorld { .. }
             | Self::BadDescription { .. }
@@ -131,6 +147,7 @@ impl PluginError {
             Self::Config { .. } => "E0208",
             Self::Build { .. } => "E0209",
             Self::Engine(_) => "E0210",
+            Self::TooLarge { .. } => "E0219",
         })
     }
 

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use record::transform::Description;
 
-use crate::engine::{Engine, EngineOptions};
+use crate::engine::{Engine, EngineOptions, LoadOptions};
 use crate::error::PluginError;
-use crate::section;
+use crate::{grants, section};
 
 /// What a component is. Ports, stores and the state version are in its description.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +15,8 @@ pub struct Inspection {
     pub contract: String,
     /// The interfaces that it imports.
     pub imports: Vec<String>,
+    /// The keys of a `[transforms.NAME.grant]` that it cannot do without, as `env` or `http`.
+    pub needs: Vec<String>,
     /// The interfaces that it exports.
     pub exports: Vec<String>,
     /// Its size in bytes.
@@ -30,13 +32,18 @@ pub struct Inspection {
     pub producers: Vec<String>,
 }
 
-/// Loads a component and says what it is.
+/// Loads a component and says what it is. It may import whatever could be granted; nothing is
+/// handed over.
 ///
 /// # Errors
 /// As [`Engine::load`].
 pub fn inspect(path: &Path) -> Result<Inspection, PluginError> {
     let bytes = std::fs::read(path).map_err(|error| PluginError::io("read", path, error))?;
-    let compiled = Engine::new(EngineOptions::default())?.load_bytes(&bytes, path)?;
+    let options = LoadOptions {
+        grant: grants::opened(),
+        component_bytes_max: u64::MAX,
+    };
+    let compiled = Engine::new(EngineOptions::default())?.load_bytes_with(&bytes, path, &options)?;
     let version = compiled
         .exports()
         .iter()
@@ -49,6 +56,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, PluginError> {
     Ok(Inspection {
         contract: format!("wasmill:plugin@{version}"),
         imports: compiled.imports().to_vec(),
+        needs: compiled.needs().to_vec(),
         exports: compiled.exports().to_vec(),
         size: bytes.len() as u64,
         sha256: compiled.digest().to_owned(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use record::Batch;
 use record::topology::Limits;
 use record::transform::{Call, CallError, CallErrorKind, Description, Emitted, Transform};
+use wasmtime::component::ResourceTableError;
 use wasmtime::{Store, WasmBacktrace};
 
 use crate::bindings;
@@ -17,7 +18,10 @@ use crate::host::state::Traffic;
 use crate::host::{HostData, HostError, Names, Phase, log};
 use crate::linked::{Linked, StartError};
 use crate::memory::Memory;
+use crate::usage::Usage;
 
+/// What wasmtime says when an instance holds too many handles of its own resources.
+const HANDLES_EXCEEDED: &str = "store handle limit exceeded";
 /// What a plugin logs as its last words starts so, when its SDK reports panics.
 const PANIC: &str = "panicked at";
 
@@ -49,12 +53,13 @@ pub(crate) fn new_store(
     description: Arc<Description>,
     limits: Limits,
     metrics: Arc<Registry>,
+    usage: Arc<Usage>,
 ) -> Store<HostData> {
     let data = HostData {
         phase: Phase::Describe,
         names,
         description,
-        memory: Memory::new(limits.memory_bytes, Arc::clone(engine.memory())),
+        memory: Memory::new(&limits, Arc::clone(engine.memory()), usage),
         clock: CallClock::new(),
         call: CallFacts::default(),
         state: None,
@@ -63,8 +68,9 @@ pub(crate) fn new_store(
             written_max: limits.output_bytes,
             answer_max: limits.memory_bytes,
         },
-        log: log::Log::new(),
+        log: log::Log::new(limits.log_per_second),
         metrics: Metrics::new(metrics),
+        wasi: None,
     };
     let mut store = Store::new(engine.wasm(), data);
     store.limiter(|data| &mut data.memory);
@@ -72,6 +78,7 @@ pub(crate) fn new_store(
     store.set_epoch_deadline(1);
     // What a guest hands to the host in one call is measured before it is copied.
     store.set_hostcall_fuel(limits.output_bytes);
+    store.set_max_component_handles(limits.handles);
     store
 }
 
@@ -91,7 +98,9 @@ impl Instance {
         }
     }
 
+    /// In place of one that is gone.
     fn start(&self) -> Result<Live, CallError> {
+        self.linked.inner.usage.recycled();
         self.linked.start().map_err(|error| match error {
             StartError::Failed { error, .. } => error,
             StartError::Refused(problems) => CallError {
@@ -144,6 +153,20 @@ impl Transform for Instance {
         if records == 0 {
             return Ok(Emitted::default());
         }
+        let meter = self.linked.inner.usage.start(records);
+        let answer = self.call(call, records);
+        self.linked.inner.usage.end(&meter, records, &answer);
+        answer
+    }
+
+    fn recycle(&mut self) -> Result<(), CallError> {
+        self.live = None;
+        Ok(())
+    }
+}
+
+impl Instance {
+    fn call(&mut self, call: Call<'_>, records: usize) -> Result<Emitted, CallError> {
         let mut live = match self.live.take() {
             Some(live) => live,
             None => self.start()?,
@@ -199,11 +222,6 @@ impl Transform for Instance {
         }
         Ok(convert::without_failed(emitted))
     }
-
-    fn recycle(&mut self) -> Result<(), CallError> {
-        self.live = None;
-        Ok(())
-    }
 }
 
 /// What ended a call, in words for people.
@@ -215,6 +233,7 @@ pub(crate) fn call_error(error: &wasmtime::Error, data: &HostData) -> CallError 
             HostError::Misuse(_) => CallErrorKind::Misuse,
             HostError::Limit(_) => CallErrorKind::LimitExceeded,
             HostError::TimedOut(_) => CallErrorKind::TimedOut,
+            HostError::Exit(_) => CallErrorKind::Trap,
             HostError::Store(error) => CallErrorKind::of_store(error),
         };
         (kind, host.to_string())
@@ -222,7 +241,10 @@ pub(crate) fn call_error(error: &wasmtime::Error, data: &HostData) -> CallError 
         (CallErrorKind::LimitExceeded, refused.to_owned())
     } else if root.contains("fuel allocated for hostcalls") {
         let limit = data.traffic.written_max >> 20;
-        let message = format!("it handed out more than {limit} MiB in one call; raise `output_bytes` if it needs more");
+        let message = format!("it handed out more than {limit} MiB in one call; raise `output_mib` if it needs more");
+        (CallErrorKind::LimitExceeded, message)
+    } else if root.contains(HANDLES_EXCEEDED) || matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
+        let message = "it holds more handles than its limit; raise `handles` if it needs more".to_owned();
         (CallErrorKind::LimitExceeded, message)
     } else if error.is::<wasmtime::Trap>() {
         let message = match said {

@@ -25,20 +25,24 @@ mod convert;
 mod description;
 mod engine;
 mod error;
+mod grants;
 mod host;
 mod inspect;
 mod instance;
 mod linked;
 mod memory;
 mod section;
+mod usage;
+mod wasi;
 
 pub use build::{BuildOptions, BuildReport, build, build_all};
 pub use compiled::Compiled;
-pub use engine::{Engine, EngineOptions};
+pub use engine::{Engine, EngineOptions, LoadOptions};
 pub use error::{PluginError, Problem};
 pub use host::metrics::{MetricKind, MetricSnapshot, MetricValue};
 pub use inspect::{Inspection, inspect};
 pub use linked::{LinkOptions, Linked};
+pub use usage::UsageSnapshot;
 
 /// The version of the contract in `wit/` that this host serves.
 pub const CONTRACT_VERSION: &str = "0.1.0";
