@@ -32,7 +32,10 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let Ok(mut instance) = linked.instance() else { return };
     let mut batch = Batch::new(Arc::from("in"), 0);
-    for (i, (key, value)) in [(Some("a"), Some("1")), (None, Some("{\"x\":1}")), (Some("b"), None)].iter().enumerate() {
+    for (i, (key, value)) in [(Some("a"), Some("1")), (None, Some("{\"x\":1}")), (Some("b"), None)]
+        .iter()
+        .enumerate()
+    {
         batch.push(key.map(str::as_bytes), value.map(str::as_bytes), i as i64);
         batch.offsets.push(i as i64);
     }

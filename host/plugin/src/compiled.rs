@@ -58,12 +58,7 @@ pub(crate) struct Uses {
 }
 
 impl Compiled {
-    pub(crate) fn new(
-        engine: &Engine,
-        bytes: &[u8],
-        path: &Path,
-        options: &LoadOptions,
-    ) -> Result<Self, PluginError> {
+    pub(crate) fn new(engine: &Engine, bytes: &[u8], path: &Path, options: &LoadOptions) -> Result<Self, PluginError> {
         check_size(bytes.len() as u64, path, options)?;
         check_kind(bytes, path)?;
         let digest = code::digest(bytes);

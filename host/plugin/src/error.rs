@@ -121,9 +121,11 @@ impl PluginError {
     #[must_use]
     pub fn domain(&self) -> Domain {
         match self {
-            Self::Io { .. } | Self::Config { .. } | Self::Build { .. } | Self::NotAComponent { .. } | Self::TooLarge { .. } => {
-                Domain::User
-            },
+            Self::Io { .. }
+            | Self::Config { .. }
+            | Self::Build { .. }
+            | Self::NotAComponent { .. }
+            | Self::TooLarge { .. } => Domain::User,
             Self::ImportRefused { .. }
             | Self::WrongWorld { .. }
             | Self::BadDescription { .. }

@@ -122,11 +122,10 @@ impl Linked {
         );
         inner.usage.instance();
         if !plugin.grant.is_empty() {
-            let wasi =
-                Wasi::new(&plugin.grant, &inner.names, &inner.limits).map_err(|error| StartError::Failed {
-                    during: "start",
-                    error: call_error(&error, store.data()),
-                })?;
+            let wasi = Wasi::new(&plugin.grant, &inner.names, &inner.limits).map_err(|error| StartError::Failed {
+                during: "start",
+                error: call_error(&error, store.data()),
+            })?;
             store.data_mut().wasi = Some(Box::new(wasi));
         }
         store.data_mut().phase = Phase::Describe;

@@ -80,7 +80,11 @@ fn an_import_that_is_not_granted_is_refused_by_its_name_and_that_of_its_grant() 
         }
     };
     for (change, imports, key) in [
-        ((|grant| grant.env = None) as fn(&mut Grant), "wasi:cli/environment@0.2.", "env = []"),
+        (
+            (|grant| grant.env = None) as fn(&mut Grant),
+            "wasi:cli/environment@0.2.",
+            "env = []",
+        ),
         (|grant| grant.clocks = false, "wasi:clocks/", "clocks = true"),
         (|grant| grant.random = false, "wasi:random/random@0.2.", "random = true"),
         (|grant| grant.dirs = None, "wasi:filesystem/", "dir = []"),
@@ -208,7 +212,10 @@ fn requests_go_to_granted_servers_and_nowhere_else() {
         "http://169.254.169.254/latest/meta-data".to_owned(),
     ] {
         let answer = ask(&grant, &format!("get {refused}"));
-        assert!(answer.contains("HttpRequestDenied") || answer.contains("bad authority"), "{refused}: {answer}");
+        assert!(
+            answer.contains("HttpRequestDenied") || answer.contains("bad authority"),
+            "{refused}: {answer}"
+        );
     }
     assert_eq!(other_count.load(std::sync::atomic::Ordering::SeqCst), 0);
     assert_eq!(count.load(std::sync::atomic::Ordering::SeqCst), 1);
@@ -216,9 +223,8 @@ fn requests_go_to_granted_servers_and_nowhere_else() {
 
 #[test]
 fn a_redirect_is_not_followed() {
-    let (port, count) = server(
-        "HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/latest/meta-data\r\ncontent-length: 0\r\n\r\n",
-    );
+    let (port, count) =
+        server("HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/latest/meta-data\r\ncontent-length: 0\r\n\r\n");
     assert_eq!(ask(&to(port), &format!("get http://127.0.0.1:{port}/")), "302 ");
     assert_eq!(count.load(std::sync::atomic::Ordering::SeqCst), 1);
 }
@@ -249,7 +255,9 @@ fn waiting_outside_counts_against_the_clock_on_the_wall() {
 #[test]
 fn a_pipe_that_nobody_writes_to_is_a_time_out() {
     let home = tempfile::tempdir().unwrap();
-    let made = std::process::Command::new("mkfifo").arg(home.path().join("pipe")).status();
+    let made = std::process::Command::new("mkfifo")
+        .arg(home.path().join("pipe"))
+        .status();
     assert!(made.unwrap().success());
     let grant = Grant {
         dirs: Some(vec![GrantedDir {

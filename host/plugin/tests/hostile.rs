@@ -166,7 +166,11 @@ fn offsets_that_do_not_fit_are_refused() {
             let three = [image.bytes(b"abc"), image.u32s(&[1, 2, 3]), (0, 0)];
             Outbound {
                 count: 3,
-                header_ends: if ends.is_empty() { image.u32s(&[9]) } else { image.u32s(&ends) },
+                header_ends: if ends.is_empty() {
+                    image.u32s(&[9])
+                } else {
+                    image.u32s(&ends)
+                },
                 header_names: three,
                 header_values: [image.bytes(b"abc"), image.u32s(&[1, 2, 9]), (0, 0)],
                 ..Outbound::default()
@@ -178,7 +182,11 @@ fn offsets_that_do_not_fit_are_refused() {
 #[test]
 fn marks_ports_parents_and_counts_that_do_not_fit_are_refused() {
     let values = |image: &mut Image| [image.bytes(b"abc"), image.u32s(&[1, 2, 3]), (0, 0)];
-    for (what, marks) in [("an unknown mark", vec![0, 3, 0]), ("too few", vec![0]), ("bytes under null", vec![1; 3])] {
+    for (what, marks) in [
+        ("an unknown mark", vec![0, 3, 0]),
+        ("too few", vec![0]),
+        ("bytes under null", vec![1; 3]),
+    ] {
         refused(what, |image| Outbound {
             count: 3,
             values: [image.bytes(b"abc"), image.u32s(&[1, 2, 3]), image.bytes(&marks)],
@@ -327,11 +335,7 @@ fn a_memory_bomb_of_whole_pages_meets_the_limit() {
 /// Handles of the component's own resources live in the host.
 #[test]
 fn leaking_its_own_handles_meets_a_limit() {
-    let code = forever(&[
-        Instruction::I32Const(0),
-        Instruction::Call(0),
-        Instruction::I32Eqz,
-    ]);
+    let code = forever(&[Instruction::I32Const(0), Instruction::Call(0), Instruction::I32Eqz]);
     let world = "  export own;\n}\ninterface own {\n  resource thing;\n";
     let linked = link(&component(Image::new(), &code, world), Limits::default());
     let before = resident();
@@ -350,7 +354,10 @@ fn an_endless_loop_without_a_call_ends() {
         time_ms_per_call: 50,
         ..Limits::default()
     };
-    let linked = link(&component(Image::new(), &forever(&[Instruction::I32Const(0)]), ""), limits);
+    let linked = link(
+        &component(Image::new(), &forever(&[Instruction::I32Const(0)]), ""),
+        limits,
+    );
     let error = run(&linked).unwrap_err();
     assert_eq!(error.kind, CallErrorKind::TimedOut, "{error}");
     let usage = linked.usage();

@@ -274,19 +274,6 @@ fn a_component_that_is_too_large_is_not_read() {
     assert!(matches!(error, PluginError::TooLarge { .. }), "{error}");
 }
 
-/// With it, every call would cost four times as much.
-#[test]
-fn wasmtime_is_built_without_async_components() {
-    let output = std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["tree", "--offline", "--locked", "-e", "features,no-dev", "-p", "wasmill-plugin", "-i", "wasmtime"])
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
-        .output()
-        .unwrap();
-    let tree = String::from_utf8_lossy(&output.stdout);
-    assert!(tree.contains("wasmtime feature \"component-model\""), "{tree}");
-    assert!(!tree.contains("component-model-async"), "{tree}");
-}
-
 #[test]
 fn features_that_are_off_are_refused() {
     let memory = wasm_encoder::MemoryType {

@@ -149,7 +149,10 @@ fn whatever_a_record_holds_passes_through_or_fails_alone() {
     assert_eq!(emitted.count, 0);
     let codes = codes(&emitted);
     assert_eq!(codes.len(), odd.len(), "{codes:?}");
-    assert!(codes.iter().all(|(_, code)| !code.is_empty() && *code != "trap"), "{codes:?}");
+    assert!(
+        codes.iter().all(|(_, code)| !code.is_empty() && *code != "trap"),
+        "{codes:?}"
+    );
 }
 
 #[test]
@@ -161,11 +164,17 @@ fn what_a_transform_has_used_is_counted() {
     runner.run_as_task(&mut batch(&[(None, Some("flood"))])).unwrap_err();
     runner.run_as_task(&mut batch(&[(None, Some("a"))])).unwrap();
     let usage = runner.linked.usage();
-    assert_eq!((usage.calls, usage.records, usage.failed_records, usage.outputs), (4, 4, 1, 3));
+    assert_eq!(
+        (usage.calls, usage.records, usage.failed_records, usage.outputs),
+        (4, 4, 1, 3)
+    );
     assert_eq!((usage.traps, usage.limit_exceeded, usage.timed_out), (1, 1, 0));
     // One to try the config, one to run, and one after each of the two failures.
     assert_eq!((usage.instances, usage.recycled), (4, 2));
-    assert!(usage.memory_peak_bytes > 1 << 20 && usage.cpu.as_nanos() > 0, "{usage:?}");
+    assert!(
+        usage.memory_peak_bytes > 1 << 20 && usage.cpu.as_nanos() > 0,
+        "{usage:?}"
+    );
 }
 
 /// Each call leaks a little; memory must not grow with the calls.
@@ -229,7 +238,11 @@ fn a_neighbour_that_loops_for_ever() {
             })
             .collect();
         times.sort();
-        (times[times.len() / 2], times[times.len() * 99 / 100], times[times.len() - 1])
+        (
+            times[times.len() / 2],
+            times[times.len() * 99 / 100],
+            times[times.len() - 1],
+        )
     };
     let alone = measured();
     let stop = AtomicBool::new(false);

@@ -17,7 +17,10 @@ pub(super) fn grant(
     problems: &mut Vec<Problem>,
 ) -> Grant {
     const EMPTY: &Table = &Table { entries: Vec::new() };
-    let table = transform.get("grant").and_then(|value| value.as_table()).unwrap_or(EMPTY);
+    let table = transform
+        .get("grant")
+        .and_then(|value| value.as_table())
+        .unwrap_or(EMPTY);
     let whole = transform.span("grant", Span::START);
     // The place of the n-th item of a list, or of the list.
     let item = |key: &str, n: usize| {
@@ -82,10 +85,7 @@ pub(super) fn grant(
 }
 
 /// The directory, or what is wrong with it and perhaps what to do.
-fn directory(
-    raw: &raw::transforms::GrantedDir,
-    root: &Root<'_>,
-) -> Result<GrantedDir, (String, Option<&'static str>)> {
+fn directory(raw: &raw::transforms::GrantedDir, root: &Root<'_>) -> Result<GrantedDir, (String, Option<&'static str>)> {
     let segments = || raw.guest.split('/').skip(1);
     if !raw.guest.starts_with('/') || raw.guest.contains('\0') || segments().any(|part| part == ".." || part == ".") {
         let what = format!("`{}` is no absolute path", raw.guest.escape_debug());

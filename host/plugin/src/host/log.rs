@@ -36,7 +36,6 @@ impl Log {
     pub(crate) fn last_error(&self) -> Option<&str> {
         self.last_error.as_deref()
     }
-
 }
 
 /// Messages at a bounded rate.

@@ -174,7 +174,11 @@ async fn send(
     });
     let done = async move {
         let _permit = permit;
-        if is_done { Ok(()) } else { connection.await.map_err(Error::from) }
+        if is_done {
+            Ok(())
+        } else {
+            connection.await.map_err(Error::from)
+        }
     };
     Ok((response, Box::new(done)))
 }
@@ -255,7 +259,13 @@ mod tests {
         ] {
             assert!(is_near(near.parse().unwrap()), "{near}");
         }
-        for far in ["10.0.0.1", "192.168.1.1", "93.184.216.34", "2606:2800::1", "64:ff9b::0a00:1"] {
+        for far in [
+            "10.0.0.1",
+            "192.168.1.1",
+            "93.184.216.34",
+            "2606:2800::1",
+            "64:ff9b::0a00:1",
+        ] {
             assert!(!is_near(far.parse().unwrap()), "{far}");
         }
     }
@@ -264,7 +274,10 @@ mod tests {
     fn a_request_goes_where_it_says() {
         let shown = |uri: &str| origin(&uri.parse().unwrap()).map(|origin| origin.to_string());
         assert_eq!(shown("https://A.example/x?y").as_deref(), Some("https://a.example:443"));
-        assert_eq!(shown("http://a.example:8080/").as_deref(), Some("http://a.example:8080"));
+        assert_eq!(
+            shown("http://a.example:8080/").as_deref(),
+            Some("http://a.example:8080")
+        );
         assert_eq!(shown("https://granted@evil.example/"), None);
         assert_eq!(shown("/path"), None);
     }

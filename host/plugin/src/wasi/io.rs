@@ -91,10 +91,7 @@ impl streams::HostInputStream for Timed<'_> {
     }
 
     fn blocking_read(&mut self, of: Resource<DynInputStream>, len: u64) -> StreamResult<Vec<u8>> {
-        stream(
-            self.clock,
-            waiting::HostInputStream::blocking_read(self.table, of, len),
-        )
+        stream(self.clock, waiting::HostInputStream::blocking_read(self.table, of, len))
     }
 
     fn skip(&mut self, stream: Resource<DynInputStream>, len: u64) -> StreamResult<u64> {
@@ -102,10 +99,7 @@ impl streams::HostInputStream for Timed<'_> {
     }
 
     fn blocking_skip(&mut self, of: Resource<DynInputStream>, len: u64) -> StreamResult<u64> {
-        stream(
-            self.clock,
-            waiting::HostInputStream::blocking_skip(self.table, of, len),
-        )
+        stream(self.clock, waiting::HostInputStream::blocking_skip(self.table, of, len))
     }
 
     fn subscribe(&mut self, stream: Resource<DynInputStream>) -> wasmtime::Result<Resource<DynPollable>> {
@@ -156,12 +150,7 @@ impl streams::HostOutputStream for Timed<'_> {
         )
     }
 
-    fn splice(
-        &mut self,
-        to: Resource<DynOutputStream>,
-        from: Resource<DynInputStream>,
-        len: u64,
-    ) -> StreamResult<u64> {
+    fn splice(&mut self, to: Resource<DynOutputStream>, from: Resource<DynInputStream>, len: u64) -> StreamResult<u64> {
         waiting::HostOutputStream::splice(self.table, to, from, len)
     }
 

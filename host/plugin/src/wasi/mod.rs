@@ -51,7 +51,11 @@ impl Wasi {
             }
         }
         for dir in grant.dirs.iter().flatten() {
-            let perms = if dir.write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
+            let perms = if dir.write {
+                FsPerms::ReadWrite
+            } else {
+                FsPerms::ReadOnly
+            };
             builder
                 .preopened_dir(&dir.host, &dir.guest, perms)
                 .map_err(|error| error.context(format!("the granted directory {}", dir.host.display())))?;

@@ -56,7 +56,10 @@ impl Image {
     }
 
     fn lists(&mut self, lists: &[List]) -> Vec<u8> {
-        lists.iter().flat_map(|(at, len)| [at.to_le_bytes(), len.to_le_bytes()].concat()).collect()
+        lists
+            .iter()
+            .flat_map(|(at, len)| [at.to_le_bytes(), len.to_le_bytes()].concat())
+            .collect()
     }
 
     /// What `describe` answers: a plugin with one port, which rekeys, and nothing else.
@@ -219,7 +222,11 @@ pub(crate) fn component(mut image: Image, process: &[Instruction<'_>], world: &s
     if own {
         module.section(&imports);
     }
-    module.section(&functions).section(&tables).section(&memories).section(&globals);
+    module
+        .section(&functions)
+        .section(&tables)
+        .section(&memories)
+        .section(&globals);
     module.section(&exports).section(&code).section(&data);
     let mut bytes = module.finish();
     let mut resolve = Resolve::default();

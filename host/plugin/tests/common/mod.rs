@@ -49,7 +49,15 @@ pub(crate) fn with_wasi(dir: &str) -> PathBuf {
     let dir = plugins().join(dir);
     let name = dir.file_name().unwrap().to_str().unwrap().to_owned();
     let output = std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--release", "--lib", "--target", "wasm32-unknown-unknown", "-p", &name])
+        .args([
+            "build",
+            "--release",
+            "--lib",
+            "--target",
+            "wasm32-unknown-unknown",
+            "-p",
+            &name,
+        ])
         .arg("--message-format=json")
         .current_dir(&dir)
         .env_remove("RUSTFLAGS")
