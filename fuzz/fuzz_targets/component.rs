@@ -45,6 +45,7 @@ fuzz_target!(|bytes: &[u8]| {
         input: None,
         stream_times: &times,
         siblings_before: 0,
+        lateness: 0,
         now: 0,
         state: &mut StateSlot(None),
     });

@@ -61,6 +61,7 @@ pub(crate) struct Transform {
     pub on_error: OnError,
     pub limits: Limits,
     pub grant: Grant,
+    pub lateness: Duration,
     /// What it reads, and into which of its inputs.
     pub feeds: Vec<(Feed, u8)>,
 }

@@ -60,6 +60,7 @@ fn measure(dir: &str, size: usize) -> f64 {
                 input: None,
                 stream_times: &[],
                 siblings_before: 0,
+                lateness: 0,
                 now: 0,
                 state: &mut runner.state,
             });

@@ -10,7 +10,7 @@ use wasmtime::Store;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
-use crate::bindings::{Transform, TransformPre};
+use crate::bindings::PluginPre;
 use crate::clock::START_TIME;
 use crate::engine::{Engine, LoadOptions};
 use crate::error::PluginError;
@@ -28,6 +28,8 @@ const DESCRIBE_MEMORY_BYTES: usize = 256 << 20;
 const DESCRIBE_OUTPUT_BYTES: usize = 16 << 20;
 /// All that plugins may import or export is in here.
 const PACKAGE: &str = "wasmill:plugin/";
+/// What a plugin exports that sets timers; the version follows.
+const TIMER_HANDLER: &str = "wasmill:plugin/timer-handler@";
 const EXPORTS: [&str; 2] = ["lifecycle", "processor"];
 
 /// A component that is compiled and checked, and has described itself. Cheap to clone.
@@ -38,7 +40,7 @@ pub struct Compiled {
 
 pub(crate) struct Inner {
     pub(crate) engine: Engine,
-    pub(crate) pre: TransformPre<HostData>,
+    pub(crate) pre: PluginPre<HostData>,
     pub(crate) description: Arc<Description>,
     pub(crate) uses: Uses,
     pub(crate) grant: Grant,
@@ -76,8 +78,18 @@ impl Compiled {
         let mut linker = engine.linker().clone();
         wasi::add_to_linker(&mut linker, &options.grant).map_err(|e| PluginError::Engine(format!("{e:#}")))?;
         let pre = linker.instantiate_pre(&component).map_err(|e| wrong(&e))?;
-        let pre = TransformPre::new(pre).map_err(|e| wrong(&e))?;
+        let handles_timers = exports.iter().any(|name| name.starts_with(TIMER_HANDLER));
+        let pre = PluginPre::new(pre, handles_timers).map_err(|e| wrong(&e))?;
         let description = describe(engine, &pre, path)?;
+        if description.sets_timers && !handles_timers {
+            return Err(PluginError::BadDescription {
+                path: path.to_owned(),
+                message: format!(
+                    "it says `sets-timers`, but does not export `{TIMER_HANDLER}{CONTRACT_VERSION}`; build it for the \
+                     world `timed-transform`"
+                ),
+            });
+        }
         let now = description::to_json(&description);
         let kept = section::read(bytes).map_err(|message| PluginError::BadDescription {
             path: path.to_owned(),
@@ -280,7 +292,7 @@ fn surface(engine: &Engine, component: &Component, path: &Path, grant: &Grant) -
 }
 
 /// Lets the plugin describe itself, in an instance that is thrown away.
-fn describe(engine: &Engine, pre: &TransformPre<HostData>, path: &Path) -> Result<Description, PluginError> {
+fn describe(engine: &Engine, pre: &PluginPre<HostData>, path: &Path) -> Result<Description, PluginError> {
     let none: Arc<str> = Arc::from("");
     let names = Names {
         pipeline: Arc::clone(&none),
@@ -307,18 +319,19 @@ fn describe(engine: &Engine, pre: &TransformPre<HostData>, path: &Path) -> Resul
         message: call_error(error, data).to_string(),
     };
     let instance = pre
-        .instance_pre()
         .instantiate(&mut store)
         .map_err(|error| failed(&error, store.data(), "start"))?;
     // The types of the exported functions are compared here.
-    let bindings = Transform::new(&mut store, &instance).map_err(|error| PluginError::WrongWorld {
-        path: path.to_owned(),
-        message: format!("{error:#}"),
-    })?;
+    let exports = pre
+        .exports(&mut store, &instance)
+        .map_err(|error| PluginError::WrongWorld {
+            path: path.to_owned(),
+            message: format!("{error:#}"),
+        })?;
     store.data_mut().clock.start(START_TIME);
     store.set_epoch_deadline(1);
-    let answer = bindings
-        .wasmill_plugin_lifecycle()
+    let answer = exports
+        .lifecycle
         .call_describe(&mut store)
         .map_err(|error| failed(&error, store.data(), "describe"))?;
     let extra = answer.extra.clone();

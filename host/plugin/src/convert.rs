@@ -1,5 +1,6 @@
 //! Between the nouns of Wasmill and those of the contract. Columns move, they are not copied.
 
+use record::timer::Clock;
 use record::transform::{Description, Emitted, Port, StoreSpec};
 use record::{Batch, Column, Headers};
 
@@ -14,6 +15,20 @@ pub(crate) fn to_guest(column: Column) -> types::Column {
 pub(crate) fn from_guest(column: types::Column) -> Column {
     let types::Column { data, ends, marks } = column;
     Column { data, ends, marks }
+}
+
+pub(crate) fn clock_to_guest(clock: Clock) -> types::Clock {
+    match clock {
+        Clock::EventTime => types::Clock::EventTime,
+        Clock::WallClock => types::Clock::WallClock,
+    }
+}
+
+pub(crate) fn clock_from_guest(clock: types::Clock) -> Clock {
+    match clock {
+        types::Clock::EventTime => Clock::EventTime,
+        types::Clock::WallClock => Clock::WallClock,
+    }
 }
 
 fn headers_to_guest(headers: Headers) -> types::Headers {
@@ -61,6 +76,25 @@ pub(crate) fn put_back(batch: &mut Batch, headers: bool, inbound: types::Inbound
     if headers {
         batch.headers = headers_from_guest(inbound.headers);
     }
+}
+
+/// Moves timers that are due out of their batch.
+pub(crate) fn take_due(clock: Clock, timers: &mut Batch, names: &mut Column) -> types::DueTimers {
+    types::DueTimers {
+        count: timers.len() as u32,
+        partition: timers.partition,
+        clock: clock_to_guest(clock),
+        keys: to_guest(std::mem::take(&mut timers.keys)),
+        names: to_guest(std::mem::take(names)),
+        times: std::mem::take(&mut timers.timestamps),
+    }
+}
+
+/// Moves them back.
+pub(crate) fn put_back_due(timers: &mut Batch, names: &mut Column, due: types::DueTimers) {
+    timers.keys = from_guest(due.keys);
+    timers.timestamps = due.times;
+    *names = from_guest(due.names);
 }
 
 /// The origins of a batch's records, as the plugin is given them. `input` is what the task read.

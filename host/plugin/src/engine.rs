@@ -11,7 +11,7 @@ use record::topology::Limits;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, OptLevel, Strategy, WasmFeatures};
 
-use crate::bindings::Transform;
+use crate::bindings::TimedTransform;
 use crate::code::CodeCache;
 use crate::compiled::{self, Compiled};
 use crate::error::PluginError;
@@ -93,7 +93,7 @@ impl Engine {
         let failed = |error: wasmtime::Error| PluginError::Engine(format!("{error:#}"));
         let wasm = wasmtime::Engine::new(&config(options.stack_bytes)).map_err(failed)?;
         let mut linker = Linker::new(&wasm);
-        Transform::add_to_linker::<_, HasSelf<HostData>>(&mut linker, |data| data).map_err(failed)?;
+        TimedTransform::add_to_linker::<_, HasSelf<HostData>>(&mut linker, |data| data).map_err(failed)?;
         let cache = options
             .cache_dir
             .map(|dir| CodeCache::open(dir, options.cache_bytes_max, &wasm))

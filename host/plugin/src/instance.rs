@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use record::Batch;
 use record::topology::Limits;
-use record::transform::{Call, CallError, CallErrorKind, Description, Emitted, Transform};
+use record::transform::{Call, CallError, CallErrorKind, Description, Emitted, TimerCall, Transform};
 use wasmtime::component::ResourceTableError;
 use wasmtime::{Store, WasmBacktrace};
 
-use crate::bindings;
+use crate::bindings::Plugin;
+use crate::bindings::wasmill::plugin::types;
 use crate::clock::CallClock;
 use crate::convert;
 use crate::engine::Engine;
@@ -28,19 +29,19 @@ const PANIC: &str = "panicked at";
 /// An instance that runs.
 pub(crate) struct Live {
     store: Store<HostData>,
-    bindings: bindings::Transform,
+    exports: Plugin,
     /// Above this much memory the instance is replaced by a fresh one.
     recycle_above: usize,
 }
 
 impl Live {
-    pub(crate) fn new(store: Store<HostData>, bindings: bindings::Transform, memory_limit: usize) -> Self {
+    pub(crate) fn new(store: Store<HostData>, exports: Plugin, memory_limit: usize) -> Self {
         // Half the limit; for one that starts out large, half of what is left to it.
         let used = store.data().memory.used();
         let recycle_above = (memory_limit / 2).max(used + memory_limit.saturating_sub(used) / 2);
         Self {
             store,
-            bindings,
+            exports,
             recycle_above,
         }
     }
@@ -119,6 +120,8 @@ impl Instance {
     fn facts(&self, facts: &mut CallFacts, call: &Call<'_>) {
         let uses = self.linked.inner.compiled.inner.uses;
         facts.now = call.now;
+        facts.lateness = call.lateness;
+        facts.firing = None;
         facts.stream_times.clear();
         if uses.stream_time {
             facts.stream_times.extend_from_slice(call.stream_times);
@@ -141,44 +144,91 @@ impl Instance {
             }
         }
     }
-}
 
-impl Transform for Instance {
-    fn description(&self) -> &Description {
-        self.linked.inner.compiled.description()
-    }
-
-    fn process(&mut self, call: Call<'_>) -> Result<Emitted, CallError> {
-        let records = call.batch.len();
-        if records == 0 {
-            return Ok(Emitted::default());
+    fn timer_facts(&self, facts: &mut CallFacts, call: &TimerCall<'_>) {
+        let timers = &*call.timers;
+        facts.now = call.now;
+        facts.lateness = call.lateness;
+        facts.firing = timers.timestamps.first().map(|time| (call.clock, *time));
+        facts.stream_times.clear();
+        facts.stream_times.resize(timers.len(), call.stream_time);
+        facts.seeds.clear();
+        if self.linked.inner.compiled.inner.uses.seed {
+            let seeds = (0..timers.len()).map(|i| {
+                let key = timers.keys.get(i).unwrap_or_default();
+                let name = call.names.get(i).unwrap_or_default();
+                self.seeds.of_timer(call.clock, key, name, timers.timestamps[i])
+            });
+            facts.seeds.extend(seeds);
         }
-        let meter = self.linked.inner.usage.start(records);
-        let answer = self.call(call, records);
-        self.linked.inner.usage.end(&meter, records, &answer);
-        answer
     }
 
-    fn recycle(&mut self) -> Result<(), CallError> {
-        self.live = None;
-        Ok(())
-    }
-}
-
-impl Instance {
-    fn call(&mut self, call: Call<'_>, records: usize) -> Result<Emitted, CallError> {
+    /// An instance for a call of so many records or timers, its limits set.
+    fn begin(&mut self, count: usize) -> Result<Live, CallError> {
         let mut live = match self.live.take() {
             Some(live) => live,
             None => self.start()?,
         };
+        let data = live.store.data_mut();
+        data.clock.start(self.linked.call_time(count));
+        data.memory.start_call();
+        data.log.start_call();
+        data.traffic.written = 0;
+        Ok(live)
+    }
+
+    /// Checks the answer of a call about `parents`. An instance that failed is not kept: `live` is
+    /// dropped with its memory and its metrics.
+    fn end(
+        &mut self,
+        mut live: Live,
+        answer: wasmtime::Result<Result<types::Outbound, String>>,
+        parents: &Batch,
+    ) -> Result<Emitted, CallError> {
+        let outbound = match answer {
+            Ok(Ok(outbound)) => outbound,
+            Ok(Err(message)) => {
+                return Err(CallError {
+                    kind: CallErrorKind::Refused,
+                    message,
+                    detail: String::new(),
+                });
+            }
+            Err(error) => return Err(call_error(&error, live.store.data())),
+        };
+        let emitted = convert::emitted(outbound);
+        emitted
+            .check(parents, &self.linked.inner.compiled.inner.description.ports)
+            .map_err(|fault| CallError {
+                kind: CallErrorKind::Misuse,
+                message: format!("what it handed out is malformed: {fault}"),
+                detail: String::new(),
+            })?;
+        live.store.data_mut().metrics.keep();
+        if live.store.data().memory.used() < live.recycle_above {
+            self.live = Some(live);
+        }
+        Ok(convert::without_failed(emitted))
+    }
+
+    /// Counts what a call of so many records or timers uses.
+    fn metered(
+        &mut self,
+        count: usize,
+        call: impl FnOnce(&mut Self) -> Result<Emitted, CallError>,
+    ) -> Result<Emitted, CallError> {
+        let meter = self.linked.inner.usage.start(count);
+        let answer = call(self);
+        self.linked.inner.usage.end(&meter, count, &answer);
+        answer
+    }
+
+    fn run(&mut self, call: Call<'_>) -> Result<Emitted, CallError> {
+        let mut live = self.begin(call.batch.len())?;
         let description = Arc::clone(&self.linked.inner.compiled.inner.description);
         let store = &mut live.store;
         let data = store.data_mut();
         self.facts(&mut data.call, &call);
-        data.clock.start(self.linked.call_time(records));
-        data.memory.start_call();
-        data.log.start_call();
-        data.traffic.written = 0;
         let origins = if description.reads_origins {
             convert::origins(call.batch, call.input)
         } else {
@@ -189,38 +239,55 @@ impl Instance {
         data.state = call.state.0.take();
         let inbound = convert::take_inbound(call.batch, description.reads_headers, origins);
         store.set_epoch_deadline(1);
-        let answer = live
-            .bindings
-            .wasmill_plugin_processor()
-            .call_process(&mut *store, &inbound);
+        let answer = live.exports.processor.call_process(&mut *store, &inbound);
         convert::put_back(call.batch, description.reads_headers, inbound);
         call.state.0 = store.data_mut().state.take();
+        self.end(live, answer, call.batch)
+    }
 
-        // An instance that failed is not kept: `live` is dropped with its memory and its metrics.
-        let outbound = match answer {
-            Ok(Ok(outbound)) => outbound,
-            Ok(Err(message)) => {
-                return Err(CallError {
-                    kind: CallErrorKind::Refused,
-                    message,
-                    detail: String::new(),
-                });
-            }
-            Err(error) => return Err(call_error(&error, store.data())),
-        };
-        let emitted = convert::emitted(outbound);
-        emitted
-            .check(call.batch, &description.ports)
-            .map_err(|fault| CallError {
+    fn run_timers(&mut self, call: TimerCall<'_>) -> Result<Emitted, CallError> {
+        let mut live = self.begin(call.timers.len())?;
+        let Some(handler) = &live.exports.timer_handler else {
+            return Err(CallError {
                 kind: CallErrorKind::Misuse,
-                message: format!("what it handed out is malformed: {fault}"),
+                message: "it exports no `timer-handler`".to_owned(),
                 detail: String::new(),
-            })?;
-        store.data_mut().metrics.keep();
-        if store.data().memory.used() < live.recycle_above {
-            self.live = Some(live);
+            });
+        };
+        let store = &mut live.store;
+        let data = store.data_mut();
+        self.timer_facts(&mut data.call, &call);
+
+        // As in `run`.
+        data.state = call.state.0.take();
+        let due = convert::take_due(call.clock, call.timers, call.names);
+        store.set_epoch_deadline(1);
+        let answer = handler.call_on_timers(&mut *store, &due);
+        convert::put_back_due(call.timers, call.names, due);
+        call.state.0 = store.data_mut().state.take();
+        self.end(live, answer, call.timers)
+    }
+}
+
+impl Transform for Instance {
+    fn description(&self) -> &Description {
+        self.linked.inner.compiled.description()
+    }
+
+    fn process(&mut self, call: Call<'_>) -> Result<Emitted, CallError> {
+        match call.batch.len() {
+            0 => Ok(Emitted::default()),
+            records => self.metered(records, |instance| instance.run(call)),
         }
-        Ok(convert::without_failed(emitted))
+    }
+
+    fn on_timers(&mut self, call: TimerCall<'_>) -> Result<Emitted, CallError> {
+        self.metered(call.timers.len(), |instance| instance.run_timers(call))
+    }
+
+    fn recycle(&mut self) -> Result<(), CallError> {
+        self.live = None;
+        Ok(())
     }
 }
 

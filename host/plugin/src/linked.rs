@@ -130,8 +130,12 @@ impl Linked {
         }
         store.data_mut().phase = Phase::Describe;
         store.data_mut().clock.start(START_TIME);
-        let bindings = match plugin.pre.instantiate(&mut store) {
-            Ok(bindings) => bindings,
+        let started = plugin
+            .pre
+            .instantiate(&mut store)
+            .and_then(|instance| plugin.pre.exports(&mut store, &instance));
+        let exports = match started {
+            Ok(exports) => exports,
             Err(error) => {
                 return Err(StartError::Failed {
                     during: "start",
@@ -142,8 +146,7 @@ impl Linked {
         store.data_mut().phase = Phase::Configure;
         store.data_mut().clock.start(START_TIME);
         store.set_epoch_deadline(1);
-        let lifecycle = bindings.wasmill_plugin_lifecycle();
-        match lifecycle.call_configure(&mut store, &inner.config_json) {
+        match exports.lifecycle.call_configure(&mut store, &inner.config_json) {
             Ok(Ok(())) => {}
             Ok(Err(problems)) => {
                 let problems = problems.into_iter().map(|problem| Problem {
@@ -161,7 +164,7 @@ impl Linked {
         }
         store.data_mut().metrics.keep();
         store.data_mut().phase = Phase::Process;
-        Ok(Live::new(store, bindings, inner.limits.memory_bytes))
+        Ok(Live::new(store, exports, inner.limits.memory_bytes))
     }
 
     /// The processor time of a call of so many records.

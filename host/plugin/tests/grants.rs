@@ -59,6 +59,7 @@ fn ask_within(grant: &Grant, limits: Limits, question: &str) -> Result<String, C
         input: None,
         stream_times: &times,
         siblings_before: 0,
+        lateness: 0,
         now: 0,
         state: &mut StateSlot(None),
     })?;

@@ -38,6 +38,7 @@ fn run(linked: &Linked) -> Result<Emitted, CallError> {
         input: None,
         stream_times: &before.timestamps,
         siblings_before: 0,
+        lateness: 0,
         now: 0,
         state: &mut state,
     });

@@ -24,6 +24,7 @@ pub mod secret;
 pub mod sink;
 pub mod source;
 pub mod store;
+pub mod timer;
 pub mod topology;
 pub mod transform;
 

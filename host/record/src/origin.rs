@@ -2,6 +2,8 @@
 //! the note kept with a committed position. All names start with `wasmill-`; they are not shown
 //! to plugins and not written to the user's topics.
 
+use std::sync::Arc;
+
 use crate::batch::Batch;
 use crate::headers::Headers;
 use crate::offset::{NO_TIMESTAMP, Timestamp};
@@ -14,6 +16,8 @@ pub const HEADER_ORIGIN: &str = "wasmill-origin";
 pub const HEADER_TASK: &str = "wasmill-task";
 /// Dead letters: `topic:partition:offset` of the task's input record.
 pub const HEADER_INPUT: &str = "wasmill-input";
+/// Dead letters of timers: which one. The record has the timer's key and its time, and no value.
+pub const HEADER_TIMER: &str = "wasmill-timer";
 /// Dead letters: the pipeline.
 pub const HEADER_PIPELINE: &str = "wasmill-pipeline";
 /// Dead letters: the node that failed.
@@ -228,16 +232,28 @@ impl DeadLetter<'_> {
         for (name, value) in input.headers.of(i) {
             letters.headers.push(name, value);
         }
-        let (topic, partition, offset) = input.origin(i);
         let place = encode_origin(
             &input.topic,
             input.partition,
             input.offsets.get(i).copied().unwrap_or(-1),
         );
-        let origin = encode_origin(topic, partition, offset);
+        self.push_headers(input.origin(i), (HEADER_INPUT, &place), letters);
+        letters.headers.close(at);
+    }
+
+    /// Appends a timer that failed: record `i` of `timers` is its key and time.
+    pub fn push_timer(&self, timers: &Batch, i: usize, timer: &str, letters: &mut Batch) {
+        let at = letters.len();
+        letters.push(timers.keys.get(i), None, timers.timestamps[i]);
+        self.push_headers(timers.origin(i), (HEADER_TIMER, timer), letters);
+        letters.headers.close(at);
+    }
+
+    fn push_headers(&self, origin: (&Arc<str>, u32, i64), failed: (&str, &str), letters: &mut Batch) {
+        let origin = encode_origin(origin.0, origin.1, origin.2);
         for (name, value) in [
             (HEADER_ORIGIN, origin.as_str()),
-            (HEADER_INPUT, &place),
+            failed,
             (HEADER_PIPELINE, self.pipeline),
             (HEADER_NODE, self.node),
             (HEADER_PLUGIN, self.plugin),
@@ -249,7 +265,6 @@ impl DeadLetter<'_> {
                 letters.headers.push(name.as_bytes(), Some(value.as_bytes()));
             }
         }
-        letters.headers.close(at);
     }
 }
 

@@ -4,6 +4,7 @@ use crate::batch::Batch;
 use crate::column::Column;
 use crate::error::{Code, Domain};
 use crate::offset::{NextOffset, Timestamp, TopicPartition};
+use crate::timer::{Clock, Timer};
 use crate::transform::StoreSpec;
 
 /// What can go wrong with state.
@@ -115,6 +116,22 @@ pub trait StateAccess: Send {
     /// # Errors
     /// As [`Self::get`]; a null key is misuse.
     fn put_many(&mut self, store: u32, keys: &Column, values: &Column) -> Result<(), StoreError>;
+    /// When a timer is due; nothing when it is not set. Timers are part of the state: written, undone,
+    /// committed and restored with it.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    fn timer(&mut self, clock: Clock, key: &[u8], name: &str) -> Result<Option<Timestamp>, StoreError>;
+    /// Sets a timer, in place of the one of the same clock, key and name.
+    ///
+    /// # Errors
+    /// As [`Self::get`]; a negative time, an empty name or one that is too long is misuse.
+    fn set_timer(&mut self, clock: Clock, key: &[u8], name: &str, time: Timestamp) -> Result<(), StoreError>;
+    /// Takes a timer back, if it is set.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    fn cancel_timer(&mut self, clock: Clock, key: &[u8], name: &str) -> Result<(), StoreError>;
     /// A point that [`Self::rollback`] can return to, until the next [`TaskState::keep`].
     fn savepoint(&mut self) -> u64;
     /// Undoes all writes since the savepoint; an unknown one undoes nothing and is misuse.
@@ -176,6 +193,19 @@ pub trait TaskState: StateAccess {
     fn restored(&mut self, changelog_id: &str, next: NextOffset, now: Timestamp) -> Result<(), StoreError>;
     /// Where the task stood in its input by the newest committed changelog record.
     fn position(&self) -> Option<&InputPosition>;
+    /// When the first timer of a clock is due.
+    ///
+    /// # Errors
+    /// As [`StateAccess::get`].
+    fn next_timer(&mut self, clock: Clock) -> Result<Option<Timestamp>, StoreError>;
+    /// Removes all timers that are due at exactly `time` and answers them, by key, then name. None
+    /// may be due earlier.
+    ///
+    /// # Errors
+    /// As [`StateAccess::get`].
+    fn take_timers(&mut self, clock: Clock, time: Timestamp) -> Result<Vec<Timer>, StoreError>;
+    /// The earliest time for which a timer was set since this was last asked, rolled back or not.
+    fn earliest_set(&mut self, clock: Clock) -> Option<Timestamp>;
     /// Forgets savepoints: what was written counts as part of the next commit.
     fn keep(&mut self);
     /// Whether there is anything to commit.

@@ -202,6 +202,8 @@ pub struct Node {
     pub limits: Limits,
     /// What it may use beyond the contract.
     pub grant: Grant,
+    /// How far behind the largest event time the watermark is, which fires its timers.
+    pub lateness: Duration,
     /// For each port, where its records go.
     pub ports: Vec<Vec<Target>>,
     /// The changelog of its stores, when it has any.
@@ -217,6 +219,7 @@ impl std::fmt::Debug for Node {
             .field("on_error", &self.on_error)
             .field("limits", &self.limits)
             .field("grant", &self.grant)
+            .field("lateness", &self.lateness)
             .field("ports", &self.ports)
             .field("changelog", &self.changelog)
             .finish_non_exhaustive()

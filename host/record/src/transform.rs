@@ -6,8 +6,9 @@ use crate::batch::Batch;
 use crate::column::{Column, MARK_INHERITED};
 use crate::error::Failure;
 use crate::headers::Headers;
-use crate::offset::Timestamp;
+use crate::offset::{NO_TIMESTAMP, Timestamp};
 use crate::store::{StoreError, TaskState};
+use crate::timer::Clock;
 
 /// A port of a transform: where outputs leave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -275,10 +276,38 @@ pub struct Call<'a> {
     /// How many records with the same root as the batch's first one came before it in earlier
     /// calls: a batch may be cut between siblings, and random seeds must not depend on that.
     pub siblings_before: u32,
+    /// How far behind the stream time the watermark is, in milliseconds.
+    pub lateness: Timestamp,
     /// The wall clock, in milliseconds since 1970.
     pub now: Timestamp,
     /// Empty for a transform without stores.
     pub state: &'a mut StateSlot,
+}
+
+/// What a call for timers that are due is given.
+#[derive(Debug)]
+pub struct TimerCall<'a> {
+    /// The clock of all of them.
+    pub clock: Clock,
+    /// One record per timer: its key, no value, its time. A transform may take columns out for the
+    /// time of the call; it puts them back as they were.
+    pub timers: &'a mut Batch,
+    /// One name per timer, never null. As `timers`.
+    pub names: &'a mut Column,
+    /// The largest event time that the task has seen.
+    pub stream_time: Timestamp,
+    /// As [`Call::lateness`].
+    pub lateness: Timestamp,
+    /// As [`Call::now`].
+    pub now: Timestamp,
+    /// As [`Call::state`].
+    pub state: &'a mut StateSlot,
+}
+
+/// The watermark at a stream time: at least -1, for none.
+#[must_use]
+pub fn watermark(stream_time: Timestamp, lateness: Timestamp) -> Timestamp {
+    stream_time.saturating_sub(lateness).max(NO_TIMESTAMP)
 }
 
 /// One instance of a transform on one worker. It serves several tasks, so its memory is a cache:
@@ -293,6 +322,21 @@ pub trait Transform: Send {
     /// # Errors
     /// The whole call failed. The caller undoes what it wrote to state, and recycles.
     fn process(&mut self, call: Call<'_>) -> Result<Emitted, CallError>;
+
+    /// Runs timers of one clock and one time that are due; they are no longer set. Called by the
+    /// worker's thread between records, only when the description says `sets_timers`. Parents of
+    /// the outputs, and failures, are numbers of timers.
+    ///
+    /// # Errors
+    /// As [`Self::process`].
+    fn on_timers(&mut self, call: TimerCall<'_>) -> Result<Emitted, CallError> {
+        let _ = call;
+        Err(CallError {
+            kind: CallErrorKind::Misuse,
+            message: "the transform handles no timers".to_owned(),
+            detail: String::new(),
+        })
+    }
 
     /// Drops whatever the instance remembers. Called after a failed call, an abort and a change
     /// of the assignment.

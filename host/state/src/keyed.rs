@@ -4,12 +4,14 @@ use record::batch::Batch;
 use record::column::Column;
 use record::offset::{NO_TIMESTAMP, NextOffset, Timestamp};
 use record::store::{Change, Checkpoint, InputPosition, Page, StateAccess, Store, StoreError, TaskState};
+use record::timer::{Clock, Timer};
 use record::transform::StoreSpec;
 
 use crate::codec::{self, POSITION_KEY};
 use crate::dirty::Keys;
+use crate::timers::{Known, Timers};
 use crate::undo::UndoLog;
-use crate::{KEY_BYTES_MAX, VALUE_BYTES_MAX, merge};
+use crate::{KEY_BYTES_MAX, VALUE_BYTES_MAX, merge, timers};
 
 /// What a state keeps in memory of keys that are not dirty.
 const CACHE_BYTES_MAX: usize = 8 << 20;
@@ -38,6 +40,9 @@ pub(crate) struct KeyedState {
     restoring: Restoring,
     /// Reused for the keys of reads.
     key: Vec<u8>,
+    timers: Known,
+    /// The store of the timers, which is the last, may be used.
+    in_timers: bool,
 }
 
 /// Changelog records on their way into the local store.
@@ -73,8 +78,15 @@ impl KeyedState {
                 prefix: codec::entry_prefix(&spec.name),
             });
         }
+        stores.push(StoreInfo {
+            name: timers::STORE_NAME.to_owned(),
+            table: false,
+            prefix: codec::entry_prefix(timers::STORE_NAME),
+        });
         let mut state = Self {
             place,
+            timers: Known::default(),
+            in_timers: false,
             keys: Keys::new(stores.len()),
             stores,
             store,
@@ -104,10 +116,10 @@ impl KeyedState {
     }
 
     fn info(&self, store: u32) -> Result<&StoreInfo, StoreError> {
-        self.stores.get(store as usize).ok_or_else(|| {
+        let declared = self.stores.len() - usize::from(!self.in_timers);
+        self.stores[..declared].get(store as usize).ok_or_else(|| {
             StoreError::Misuse(format!(
-                "there is no store number {store}; the transform declares {}",
-                self.stores.len()
+                "there is no store number {store}; the transform declares {declared}"
             ))
         })
     }
@@ -161,6 +173,24 @@ impl KeyedState {
         self.keys
             .remember(store, key, value.as_deref(), CACHE_BYTES_MAX, &self.undo);
         Ok(value)
+    }
+
+    /// Runs a function on the timers, which are in the last store.
+    fn with_timers<T>(&mut self, run: impl FnOnce(&mut Timers<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut known = std::mem::take(&mut self.timers);
+        let store = self.stores.len() as u32 - 1;
+        self.in_timers = true;
+        let answer = run(&mut Timers {
+            state: self,
+            store,
+            known: &mut known,
+        });
+        if answer.is_err() {
+            known.forget();
+        }
+        self.in_timers = false;
+        self.timers = known;
+        answer
     }
 
     /// Hands the gathered records to the store. Until the restore ends, the checkpoint keeps the
@@ -253,11 +283,24 @@ impl StateAccess for KeyedState {
         Ok(())
     }
 
+    fn timer(&mut self, clock: Clock, key: &[u8], name: &str) -> Result<Option<Timestamp>, StoreError> {
+        self.with_timers(|timers| timers.get(clock, key, name))
+    }
+
+    fn set_timer(&mut self, clock: Clock, key: &[u8], name: &str, time: Timestamp) -> Result<(), StoreError> {
+        self.with_timers(|timers| timers.set(clock, key, name, time))
+    }
+
+    fn cancel_timer(&mut self, clock: Clock, key: &[u8], name: &str) -> Result<(), StoreError> {
+        self.with_timers(|timers| timers.cancel(clock, key, name))
+    }
+
     fn savepoint(&mut self) -> u64 {
         self.undo.savepoint()
     }
 
     fn rollback(&mut self, to: u64) -> Result<(), StoreError> {
+        self.timers.forget();
         if self.keys.rollback(to, &mut self.undo) {
             Ok(())
         } else {
@@ -332,12 +375,25 @@ impl TaskState for KeyedState {
             saved_at: now,
         };
         self.apply_restored(checkpoint)?;
+        self.timers.forget();
         self.restoring = Restoring::default();
         Ok(())
     }
 
     fn position(&self) -> Option<&InputPosition> {
         self.position.as_ref()
+    }
+
+    fn next_timer(&mut self, clock: Clock) -> Result<Option<Timestamp>, StoreError> {
+        self.with_timers(|timers| timers.next(clock))
+    }
+
+    fn take_timers(&mut self, clock: Clock, time: Timestamp) -> Result<Vec<Timer>, StoreError> {
+        self.with_timers(|timers| timers.take(clock, time))
+    }
+
+    fn earliest_set(&mut self, clock: Clock) -> Option<Timestamp> {
+        self.timers.take_earliest_set(clock)
     }
 
     fn keep(&mut self) {
@@ -403,6 +459,7 @@ impl TaskState for KeyedState {
     }
 
     fn abort(&mut self) {
+        self.timers.forget();
         self.undo.clear();
         self.keys.clear();
     }

@@ -5,6 +5,7 @@
 //! | `keyed.rs` | [`record::store::TaskState`]: reads, writes, restore and commit of one transform on one partition |
 //! | `dirty.rs` | the keys in memory: what is dirty, what is cached |
 //! | `undo.rs` | savepoints |
+//! | `timers.rs` | timers, as entries of a store of their own |
 //! | `merge.rs` | scans over dirty keys and the store |
 //! | `codec.rs` | the bytes of changelog records and checkpoints |
 //! | `disk.rs`, `disk_store.rs` | local stores on disk (fjall) |
@@ -20,6 +21,7 @@ mod disk_store;
 mod keyed;
 mod memory;
 mod merge;
+mod timers;
 mod undo;
 
 pub use disk::DiskBackend;

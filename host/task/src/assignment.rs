@@ -76,6 +76,7 @@ impl Worker {
                     task.convict(
                         offset.0,
                         Verdict {
+                            timer: None,
                             culprit: Culprit::Request,
                             policy: OnError::DeadLetter,
                             failure: requested(0),

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use record::error::Failure;
 use record::offset::Timestamp;
+use record::timer::{Clock, Timer};
 use record::topology::{InputRoute, Node, NodeId, SubTopology, Target, TopicId};
-use record::transform::{Call, CallError, CallErrorKind, StateSlot, Transform};
-use record::{Batch, Headers};
+use record::transform::{Call, CallError, CallErrorKind, StateSlot, TimerCall, Transform};
+use record::{Batch, Column, Headers};
 
 /// What a step leaves for one topic.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(crate) enum StepError {
     Records(Vec<(usize, NodeId, Failure)>),
     /// A whole call failed; any of the records may be the guilty one.
     Call(NodeId, CallError),
+    /// A timer was set that fires before this record of the batch, or right after an earlier one.
+    Cut(usize),
 }
 
 /// A sub-topology's transforms on one worker.
@@ -34,14 +37,19 @@ pub(crate) struct Chain {
     pub(crate) pipeline: Arc<str>,
     pub(crate) plan: Arc<SubTopology>,
     transforms: Vec<Box<dyn Transform>>,
+    timed: Vec<usize>,
 }
 
 impl Chain {
     pub(crate) fn new(pipeline: Arc<str>, plan: Arc<SubTopology>, transforms: Vec<Box<dyn Transform>>) -> Self {
+        let timed = (0..plan.nodes.len())
+            .filter(|i| plan.nodes[*i].description.sets_timers)
+            .collect();
         Self {
             pipeline,
             plan,
             transforms,
+            timed,
         }
     }
 
@@ -90,42 +98,108 @@ impl Chain {
                 None
             }
         };
-        for (i, (transform, state)) in self.transforms.iter_mut().zip(states).enumerate() {
+        if let Some(node) = alone {
+            let i = node.0 as usize;
+            let call = Call {
+                batch: input,
+                input: None,
+                stream_times,
+                siblings_before: 0,
+                lateness: self.lateness(i),
+                now,
+                state: &mut states[i],
+            };
+            let emitted = self.transforms[i].process(call).map_err(|e| StepError::Call(node, e))?;
+            check_failures(node, &emitted.failures, input)?;
+            step.send(&self.plan.nodes[i], &emitted, input);
+        }
+        self.flow(&mut step, input, states, now, |root| stream_times[root])?;
+        Ok(step.finish())
+    }
+
+    /// Runs timers of one clock and one time that a node has set: one record per timer, its key, no
+    /// value, its time. What leaves has roots that are numbers of timers.
+    pub(crate) fn run_timers(
+        &mut self,
+        due: Due<'_>,
+        states: &mut [StateSlot],
+        stream_time: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<Outgoing>, StepError> {
+        let i = due.node.0 as usize;
+        let mut names: Column = due.timers.iter().map(|timer| Some(timer.name.as_bytes())).collect();
+        let mut step = Step {
+            arrived: vec![Vec::new(); self.transforms.len()],
+            outgoing: Vec::new(),
+        };
+        let call = TimerCall {
+            clock: due.clock,
+            timers: due.batch,
+            names: &mut names,
+            stream_time,
+            lateness: self.lateness(i),
+            now,
+            state: &mut states[i],
+        };
+        let emitted = self.transforms[i]
+            .on_timers(call)
+            .map_err(|e| StepError::Call(due.node, e))?;
+        check_failures(due.node, &emitted.failures, due.batch)?;
+        step.send(&self.plan.nodes[i], &emitted, due.batch);
+        self.flow(&mut step, due.batch, states, now, |_| stream_time)?;
+        Ok(step.finish())
+    }
+
+    /// Runs what has arrived at each node, in topological order. `input` is what roots point into.
+    fn flow(
+        &mut self,
+        step: &mut Step,
+        input: &Batch,
+        states: &mut [StateSlot],
+        now: Timestamp,
+        stream_time: impl Fn(usize) -> Timestamp,
+    ) -> Result<(), StepError> {
+        for i in 0..self.transforms.len() {
             let id = NodeId(i as u32);
-            if alone == Some(id) {
-                let call = Call {
-                    batch: input,
-                    input: None,
-                    stream_times,
-                    siblings_before: 0,
-                    now,
-                    state,
-                };
-                let emitted = transform.process(call).map_err(|e| StepError::Call(id, e))?;
-                check_failures(id, &emitted.failures, input)?;
-                step.send(&self.plan.nodes[i], &emitted, input);
-                continue;
-            }
             let arrived = std::mem::take(&mut step.arrived[i]);
             let Some(mut batch) = merge_by_root(arrived) else {
                 continue;
             };
-            let times: Vec<Timestamp> = (0..batch.len()).map(|r| stream_times[batch.root(r)]).collect();
+            let times: Vec<Timestamp> = (0..batch.len()).map(|r| stream_time(batch.root(r))).collect();
             let call = Call {
                 batch: &mut batch,
                 input: Some(input),
                 stream_times: &times,
                 // What one root has caused arrives here as one batch.
                 siblings_before: 0,
+                lateness: self.lateness(i),
                 now,
-                state,
+                state: &mut states[i],
             };
-            let emitted = transform.process(call).map_err(|e| StepError::Call(id, e))?;
+            let emitted = self.transforms[i].process(call).map_err(|e| StepError::Call(id, e))?;
             check_failures(id, &emitted.failures, &batch)?;
             step.send(&self.plan.nodes[i], &emitted, &batch);
         }
-        Ok(step.finish())
+        Ok(())
     }
+
+    pub(crate) fn lateness(&self, node: usize) -> Timestamp {
+        Timestamp::try_from(self.plan.nodes[node].lateness.as_millis()).unwrap_or(Timestamp::MAX)
+    }
+
+    /// The nodes that set timers.
+    pub(crate) fn timed(&self) -> &[usize] {
+        &self.timed
+    }
+}
+
+/// Timers of one node that are due.
+pub(crate) struct Due<'a> {
+    pub(crate) node: NodeId,
+    pub(crate) clock: Clock,
+    pub(crate) timers: &'a [Timer],
+    /// One record per timer.
+    pub(crate) batch: &'a mut Batch,
 }
 
 fn check_failures(id: NodeId, failures: &[Failure], batch: &Batch) -> Result<(), StepError> {

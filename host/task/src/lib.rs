@@ -27,6 +27,7 @@ mod plan;
 mod process;
 mod restore;
 mod start;
+mod timers;
 mod topics;
 mod watchdog;
 mod worker;

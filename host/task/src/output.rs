@@ -15,14 +15,18 @@ use crate::chain::Chain;
 use crate::observer::{PartitionFailure, SOURCE};
 use crate::plan::now_ms;
 use crate::process::{Culprit, Verdict, Written};
-use crate::worker::{Owned, Stop, Worker};
+use crate::worker::{Owned, Solo, Stop, Worker};
 
 impl Worker {
-    pub(crate) fn write(&mut self, at: &TopicPartition, input: &Batch, written: Written) -> Result<(), Stop> {
+    pub(crate) fn write(&mut self, at: &TopicPartition, input: &Batch, mut written: Written) -> Result<(), Stop> {
         self.shared.observer.read(written.read);
         self.shared.observer.skipped(written.skipped);
         let mut refused = None;
-        for out in written.outgoing {
+        let outgoing = written.parts.iter_mut().flat_map(|part| {
+            let input = part.input.as_ref().unwrap_or(input);
+            part.outgoing.drain(..).map(move |out| (input, out))
+        });
+        for (input, out) in outgoing {
             let shared = Arc::clone(&self.shared);
             let topic = shared.topic(out.topic);
             let count = match self.partition_count(out.topic) {
@@ -108,9 +112,9 @@ impl Worker {
     /// Convicts the record whose output was refused, or makes sure that it is found.
     pub(crate) fn find_refused(&mut self, error: &LogError) {
         tracing::warn!("{error}");
-        if let Some((at, offset)) = self.solo.take() {
+        if let Some((at, solo)) = self.solo.take() {
             if let Some(owned) = self.tasks.get_mut(&at) {
-                convict_output(owned, &self.chains, offset, error);
+                convict_output(owned, &self.chains, solo, error);
             }
         } else if self.tasks.values().any(|owned| owned.task.has_worked) {
             self.go_solo();
@@ -149,6 +153,7 @@ impl Worker {
     fn go_solo(&mut self) {
         for owned in self.tasks.values_mut() {
             if owned.task.has_worked {
+                owned.task.solo_timers = !self.chains[owned.sub].timed().is_empty();
                 let last = owned.task.next.0.saturating_sub(1);
                 owned.task.solo_until = Some(owned.task.solo_until.map_or(last, |until| until.max(last)));
             }
@@ -198,26 +203,33 @@ impl Worker {
 
 /// Convicts the single record of a transaction whose output the log refused. When that was its dead
 /// letter already, its partition stops.
-fn convict_output(owned: &mut Owned, chains: &[Chain], offset: i64, error: &LogError) {
-    let nodes = &chains[owned.sub].plan.nodes;
+fn convict_output(owned: &mut Owned, chains: &[Chain], solo: Solo, error: &LogError) {
+    let code = match error {
+        LogError::TooLarge { .. } => "output-too-large",
+        _ => "output-refused",
+    };
+    let failure = Failure {
+        index: 0,
+        code: code.to_owned(),
+        message: error.to_string(),
+        detail: String::new(),
+    };
+    let chain = &chains[owned.sub];
+    let offset = match solo {
+        Solo::Record(offset) => offset,
+        Solo::Timer => return owned.task.convict_solo_timer(chain, failure),
+    };
+    let nodes = &chain.plan.nodes;
     let policy = match nodes.last() {
         Some(node) if !owned.task.is_convicted(offset) => node.on_error,
         _ => OnError::Fail,
     };
     let last = nodes.len().checked_sub(1);
-    let code = match error {
-        LogError::TooLarge { .. } => "output-too-large",
-        _ => "output-refused",
-    };
     let verdict = Verdict {
         culprit: last.map_or(Culprit::Output, |node| Culprit::Node(NodeId(node as u32))),
         policy,
-        failure: Failure {
-            index: 0,
-            code: code.to_owned(),
-            message: error.to_string(),
-            detail: String::new(),
-        },
+        failure,
+        timer: None,
     };
     owned.task.convict(offset, verdict);
 }

@@ -3,7 +3,7 @@
 //! The loop:
 //! 1. poll;
 //! 2. give each partition's run of records to its task;
-//! 3. (timers are to come);
+//! 3. fire timers that are due between records;
 //! 4. write what the tasks made to the producer;
 //! 5. at the commit interval, commit.
 //!
@@ -26,7 +26,7 @@ use crate::error::RunError;
 use crate::ingest::IngestTask;
 use crate::observer::PartitionFailure;
 use crate::plan::{LOG_TIMEOUT, Shared, now_ms};
-use crate::process::{Phase, ProcessTask, StepEnd, Verdict};
+use crate::process::{Phase, ProcessTask, StepEnd, Verdict, Written};
 use crate::restore::Restorer;
 use crate::start;
 
@@ -57,6 +57,15 @@ pub(crate) struct Owned {
     pub(crate) task: ProcessTask,
 }
 
+/// What is alone in a transaction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Solo {
+    /// The record at this offset.
+    Record(i64),
+    /// The timer that the task has run last.
+    Timer,
+}
+
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) session: Box<dyn Session>,
@@ -76,8 +85,8 @@ pub(crate) struct Worker {
     pub(crate) rewinds: u64,
     /// Transactions in a row that came to nothing.
     pub(crate) aborts_in_a_row: u32,
-    /// The only record in the open transaction, because the log has refused an output.
-    pub(crate) solo: Option<(TopicPartition, i64)>,
+    /// The only record or timer in the open transaction, because the log has refused an output.
+    pub(crate) solo: Option<(TopicPartition, Solo)>,
     /// How many restores the observer was told of.
     pub(crate) restoring: usize,
     /// Whether there has been an assignment.
@@ -236,6 +245,8 @@ impl Worker {
             }
         }
         self.work_off_queues()?;
+        // 3
+        self.fire_timers()?;
         self.read_sources()?;
         self.restore()?;
         // 5
@@ -249,7 +260,10 @@ impl Worker {
         let busy = !polled.events.is_empty()
             || self.commit_now
             || self.ingests.iter().any(IngestTask::is_busy)
-            || self.tasks.values().any(|owned| !owned.task.queue.is_empty());
+            || self
+                .tasks
+                .values()
+                .any(|owned| !owned.task.queue.is_empty() || owned.task.fires);
         if busy {
             return Duration::ZERO;
         }
@@ -336,7 +350,7 @@ impl Worker {
             owned.task.queue.push_back(batch.clone());
             return self.hold(&at);
         }
-        self.step(&at, batch)
+        self.step(&at, batch, false)
     }
 
     /// A partition with a queue is not read on until the queue is worked off: memory stays bounded.
@@ -401,10 +415,7 @@ impl Worker {
         let Some(mut batch) = self.tasks.get_mut(at).and_then(|owned| owned.task.queue.pop_front()) else {
             return Ok(());
         };
-        if is_solo {
-            self.solo = batch.offsets.first().map(|offset| (at.clone(), *offset));
-        }
-        self.step(at, &mut batch)?;
+        self.step(at, &mut batch, is_solo)?;
         if is_solo || self.commit_is_due() {
             self.commit()?;
         }
@@ -413,41 +424,87 @@ impl Worker {
     }
 
     /// Runs one batch of a task and writes what it made.
-    fn step(&mut self, at: &TopicPartition, batch: &mut Batch) -> Result<(), Stop> {
+    fn step(&mut self, at: &TopicPartition, batch: &mut Batch, is_solo: bool) -> Result<(), Stop> {
         let Some(owned) = self.tasks.get_mut(at) else {
             return Ok(());
         };
-        let end = owned.task.step(&mut self.chains[owned.sub], batch, now_ms());
-        if owned.task.is_advanced() {
+        let mut written = Written::default();
+        owned.task.solo_timer = None;
+        let end = owned
+            .task
+            .step(&mut self.chains[owned.sub], batch, now_ms(), &mut written);
+        if is_solo {
+            let solo = match (&owned.task.solo_timer, batch.offsets.first()) {
+                (None, Some(offset)) => Solo::Record(*offset),
+                _ => Solo::Timer,
+            };
+            self.solo = Some((at.clone(), solo));
+        }
+        self.finish(at, batch, written, end)
+    }
+
+    /// Timers that are due where a task stands.
+    fn fire_timers(&mut self) -> Result<(), Stop> {
+        let timed: Vec<TopicPartition> = self
+            .tasks
+            .iter()
+            .filter(|(_, owned)| {
+                matches!(owned.task.phase, Phase::Running)
+                    && owned.task.queue.is_empty()
+                    && !self.chains[owned.sub].timed().is_empty()
+            })
+            .map(|(at, _)| at.clone())
+            .collect();
+        let none = Batch::new("".into(), 0);
+        for at in timed {
+            let is_solo = self.tasks.get(&at).is_some_and(|owned| owned.task.solo_timers);
+            if is_solo && !self.commit_unless_rolled_back()? {
+                return Ok(());
+            }
+            let Some(owned) = self.tasks.get_mut(&at) else { continue };
+            let mut written = Written::default();
+            owned.task.solo_timer = None;
+            let end = owned.task.fire_now(&mut self.chains[owned.sub], now_ms(), &mut written);
+            if is_solo {
+                self.solo = Some((at.clone(), Solo::Timer));
+            }
+            self.finish(&at, &none, written, end)?;
+            if is_solo {
+                self.commit()?;
+            }
+            self.solo = None;
+        }
+        Ok(())
+    }
+
+    /// Writes what a step made, and does what its end asks for.
+    fn finish(&mut self, at: &TopicPartition, batch: &Batch, written: Written, end: StepEnd) -> Result<(), Stop> {
+        if self.tasks.get(at).is_some_and(|owned| owned.task.is_advanced()) {
             self.open_since.get_or_insert_with(Instant::now);
         }
+        let rewinds = self.rewinds;
+        if !matches!(end, StepEnd::Trouble { .. }) {
+            self.write(at, batch, written)?;
+        }
+        // What was refused is done again from the committed position.
+        if self.rewinds != rewinds {
+            return Ok(());
+        }
         match end {
-            StepEnd::Done(written) => self.write(at, batch, written),
-            StepEnd::Isolate { why } => {
-                tracing::warn!(%at, "a call failed ({why:?}); its {} records are run one by one", batch.len());
-                // The clean prefix is committed first: the hunt may take longer than a transaction.
-                if self.commit_unless_rolled_back()?
-                    && let Some(owned) = self.tasks.get_mut(at)
-                    // The commit stands, but its store may have failed.
-                    && matches!(owned.task.phase, Phase::Running)
-                {
-                    owned.task.isolate(batch);
-                }
+            StepEnd::Done => Ok(()),
+            StepEnd::More => {
+                self.put_back(at, batch);
                 Ok(())
             }
-            StepEnd::Stopped {
-                written,
-                at: offset,
-                verdict,
-            } => {
-                let rewinds = self.rewinds;
-                self.write(at, batch, written)?;
-                // What stands before the record is done again, and then the task stops.
-                if self.rewinds != rewinds {
-                    return Ok(());
-                }
-                self.stop_at(at, offset, &verdict)
+            StepEnd::Isolate { why } => {
+                tracing::warn!(%at, "a call failed ({why:?}); its {} records are run one by one", batch.len());
+                self.after_commit(at, |task| task.isolate(batch))
             }
+            StepEnd::IsolateTimers { why } => {
+                tracing::warn!(%at, "a call for timers failed ({why:?}); they are run one by one");
+                self.after_commit(at, |task| task.put_back(batch))
+            }
+            StepEnd::Stopped { at: offset, verdict } => self.stop_at(at, offset, &verdict),
             StepEnd::Trouble { why, is_damaged } => {
                 tracing::error!(%at, "the state cannot be used ({why}); the task starts over from its changelog");
                 self.roll_back()?;
@@ -456,21 +513,40 @@ impl Worker {
         }
     }
 
+    fn put_back(&mut self, at: &TopicPartition, batch: &Batch) {
+        if let Some(owned) = self.tasks.get_mut(at) {
+            owned.task.put_back(batch);
+        }
+    }
+
+    /// The clean prefix is committed first: a hunt may take longer than a transaction.
+    fn after_commit(&mut self, at: &TopicPartition, then: impl FnOnce(&mut ProcessTask)) -> Result<(), Stop> {
+        if self.commit_unless_rolled_back()?
+            && let Some(owned) = self.tasks.get_mut(at)
+            // The commit stands, but its store may have failed.
+            && matches!(owned.task.phase, Phase::Running)
+        {
+            then(&mut owned.task);
+        }
+        Ok(())
+    }
+
     fn stop_at(&mut self, at: &TopicPartition, offset: i64, verdict: &Verdict) -> Result<(), Stop> {
         let node = match self.tasks.get(at) {
             Some(owned) => owned.task.names(&self.chains[owned.sub], verdict.culprit).0,
             None => return Ok(()),
         };
+        let (code, message) = (&verdict.failure.code, &verdict.failure.message);
         self.fail(
             at,
             &node,
             Code("E0710"),
-            format!(
-                "record {at}:{offset} failed in `{node}` ({}): {}",
-                verdict.failure.code, verdict.failure.message
-            ),
+            match &verdict.timer {
+                None => format!("record {at}:{offset} failed in `{node}` ({code}): {message}"),
+                Some(timer) => format!("before {at}:{offset} a timer failed in `{node}` ({code}): {message}; it is {timer}"),
+            },
             &format!(
-                "mend the plugin and start again, or send this record to the dead letters with `wasmill run --skip {at}:{offset}`, or set `on_error`"
+                "mend the plugin and start again, or send it to the dead letters with `wasmill run --skip {at}:{offset}`, or set `on_error`"
             ),
         )
     }

@@ -218,6 +218,7 @@ fn assemble(
                 on_error: raw.on_error.into(),
                 limits: (&raw.limits).into(),
                 grant: plugin.grant,
+                lateness: Duration::from_millis(raw.lateness_ms),
                 feeds,
             });
         }

@@ -144,6 +144,7 @@ impl Planner<'_> {
             on_error: transform.on_error,
             limits: transform.limits,
             grant: transform.grant.clone(),
+            lateness: transform.lateness,
             ports,
             changelog: self.topics.changelogs[t],
         }

@@ -31,6 +31,11 @@ pub(crate) struct WasmTransform {
     /// dead letters (`dead_letter`), or it is counted and dropped (`skip`).
     #[serde(default)]
     pub on_error: OnError,
+    /// How late records may come, in milliseconds: the watermark, which fires event-time timers, is the
+    /// largest event time that a partition has seen, less this.
+    #[serde(default)]
+    #[schemars(range(max = 31_536_000_000_u64))]
+    pub lateness_ms: u64,
     /// The limits of the plugin.
     #[serde(default)]
     pub limits: Limits,

@@ -1,5 +1,7 @@
 //! `context`: where and when a call happens.
 
+use record::timer::Clock;
+use record::transform::watermark;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{HostData, Phase, misuse};
@@ -9,6 +11,10 @@ use crate::bindings::wasmill::plugin::context;
 #[derive(Default)]
 pub(crate) struct CallFacts {
     pub(crate) now: i64,
+    /// How far behind the stream time the watermark is.
+    pub(crate) lateness: i64,
+    /// In `on-timers` the clock and the time that fires.
+    pub(crate) firing: Option<(Clock, i64)>,
     /// Empty unless the plugin imports `stream-time` or `watermark`.
     pub(crate) stream_times: Vec<i64>,
     /// Empty unless the plugin imports `seed`.
@@ -35,6 +41,16 @@ impl Seeds {
         numbers[4..12].copy_from_slice(&offset.to_le_bytes());
         numbers[12..].copy_from_slice(&sibling.to_le_bytes());
         xxh3_64_with_seed(&numbers, place)
+    }
+
+    /// The seed of a timer.
+    pub(crate) fn of_timer(&self, clock: Clock, key: &[u8], name: &[u8], time: i64) -> u64 {
+        let named = xxh3_64_with_seed(name, self.transform);
+        let keyed = xxh3_64_with_seed(key, named);
+        let mut numbers = [0; 9];
+        numbers[0] = clock.index() as u8;
+        numbers[1..].copy_from_slice(&time.to_le_bytes());
+        xxh3_64_with_seed(&numbers, keyed)
     }
 }
 
@@ -68,7 +84,8 @@ impl context::Host for HostData {
 
     fn watermark(&mut self, index: u32) -> wasmtime::Result<i64> {
         self.allow(Phase::Process, "context.watermark")?;
-        of_record(&self.call.stream_times, index)
+        let stream_time = of_record(&self.call.stream_times, index)?;
+        Ok(watermark(stream_time, self.call.lateness))
     }
 
     fn seed(&mut self, index: u32) -> wasmtime::Result<u64> {

@@ -6,6 +6,7 @@ pub(crate) mod context;
 pub(crate) mod log;
 pub(crate) mod metrics;
 pub(crate) mod state;
+pub(crate) mod timers;
 
 use std::sync::Arc;
 
@@ -48,7 +49,7 @@ pub(crate) enum Phase {
     Describe,
     /// `configure`: not state, and nothing of a record.
     Configure,
-    /// `process`: everything.
+    /// `process` and `on-timers`: everything.
     Process,
 }
 

@@ -23,7 +23,7 @@ pub(crate) struct Traffic {
     pub(crate) answer_max: usize,
 }
 
-fn failed(error: StoreError) -> wasmtime::Error {
+pub(crate) fn failed(error: StoreError) -> wasmtime::Error {
     wasmtime::Error::new(match error {
         StoreError::Misuse(message) => HostError::Misuse(message),
         other => HostError::Store(other),
@@ -53,7 +53,7 @@ impl HostData {
         self.stores(function)
     }
 
-    fn count_written(&mut self, bytes: usize) -> wasmtime::Result<()> {
+    pub(crate) fn count_written(&mut self, bytes: usize) -> wasmtime::Result<()> {
         let traffic = &mut self.traffic;
         traffic.written = traffic.written.saturating_add(bytes);
         if traffic.written > traffic.written_max {
@@ -76,7 +76,7 @@ impl HostData {
     }
 }
 
-fn check(column: &Column, n: usize, highest_mark: u8, what: &str) -> wasmtime::Result<()> {
+pub(crate) fn check(column: &Column, n: usize, highest_mark: u8, what: &str) -> wasmtime::Result<()> {
     column
         .check(n, highest_mark)
         .map_err(|error| misuse(format!("the column of {what} {error}")))

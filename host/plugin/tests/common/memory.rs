@@ -5,21 +5,24 @@ use std::ops::Bound;
 
 use record::offset::{NextOffset, Timestamp};
 use record::store::{Checkpoint, InputPosition, Page, StateAccess, StoreError, TaskState};
+use record::timer::{Clock, Timer};
 use record::{Batch, Column};
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
+type Timers = BTreeMap<(Clock, Vec<u8>, String), Timestamp>;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MapState {
     stores: Vec<Map>,
-    savepoints: Vec<Vec<Map>>,
+    timers: Timers,
+    savepoints: Vec<(Vec<Map>, Timers)>,
 }
 
 impl MapState {
     pub(crate) fn new(stores: usize) -> Self {
         Self {
             stores: vec![Map::new(); stores],
-            savepoints: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -78,14 +81,31 @@ impl StateAccess for MapState {
         Ok(())
     }
 
+    fn timer(&mut self, clock: Clock, key: &[u8], name: &str) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.timers.get(&(clock, key.to_vec(), name.to_owned())).copied())
+    }
+
+    fn set_timer(&mut self, clock: Clock, key: &[u8], name: &str, time: Timestamp) -> Result<(), StoreError> {
+        if time < 0 || name.is_empty() {
+            return Err(StoreError::Misuse(format!("the timer `{name}` at {time}")));
+        }
+        self.timers.insert((clock, key.to_vec(), name.to_owned()), time);
+        Ok(())
+    }
+
+    fn cancel_timer(&mut self, clock: Clock, key: &[u8], name: &str) -> Result<(), StoreError> {
+        self.timers.remove(&(clock, key.to_vec(), name.to_owned()));
+        Ok(())
+    }
+
     fn savepoint(&mut self) -> u64 {
-        self.savepoints.push(self.stores.clone());
+        self.savepoints.push((self.stores.clone(), self.timers.clone()));
         self.savepoints.len() as u64
     }
 
     fn rollback(&mut self, to: u64) -> Result<(), StoreError> {
         let saved = (to as usize).checked_sub(1).and_then(|at| self.savepoints.get(at));
-        self.stores = saved
+        (self.stores, self.timers) = saved
             .cloned()
             .ok_or_else(|| StoreError::Misuse(format!("no savepoint {to}")))?;
         Ok(())
@@ -111,6 +131,20 @@ impl TaskState for MapState {
     }
 
     fn position(&self) -> Option<&InputPosition> {
+        None
+    }
+
+    fn next_timer(&mut self, clock: Clock) -> Result<Option<Timestamp>, StoreError> {
+        let of_clock = self.timers.iter().filter(|((of, ..), _)| *of == clock);
+        Ok(of_clock.map(|(_, time)| *time).min())
+    }
+
+    fn take_timers(&mut self, clock: Clock, time: Timestamp) -> Result<Vec<Timer>, StoreError> {
+        let taken = self.timers.extract_if(.., |(of, ..), at| *of == clock && *at == time);
+        Ok(taken.map(|((_, key, name), time)| Timer { time, key, name }).collect())
+    }
+
+    fn earliest_set(&mut self, _: Clock) -> Option<Timestamp> {
         None
     }
 

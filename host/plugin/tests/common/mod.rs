@@ -171,6 +171,7 @@ impl Runner {
             input: None,
             stream_times: &stream_times,
             siblings_before: 0,
+            lateness: 0,
             now: 1_000,
             state: &mut self.state,
         })

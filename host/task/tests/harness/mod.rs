@@ -10,6 +10,7 @@
 )]
 
 pub mod faulty;
+pub mod sessions;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -237,6 +238,7 @@ impl Parts for Native {
         self.made.fetch_add(1, Ordering::Relaxed);
         Ok(match &*node.description.name {
             "split" => Box::new(Split(node.description.clone())),
+            "sessions" => Box::new(sessions::Sessions(node.description.clone())),
             _ => Box::new(Count(node.description.clone())),
         })
     }
@@ -278,6 +280,7 @@ pub fn word_count(on_error: OnError, delivery: Delivery) -> Topology {
         on_error,
         limits: Limits::default(),
         grant: record::grant::Grant::default(),
+        lateness: Duration::ZERO,
         ports: vec![vec![Target::Topic { topic: to, input: 0 }]],
         changelog,
     };

@@ -1,0 +1,10 @@
+module word_count
+
+go 1.26
+
+require (
+	github.com/go-json-experiment/json v0.0.0-20260820222146-c27c302e5fc3
+	wasmill v0.0.0
+)
+
+replace wasmill => ../../sdk/go
