@@ -106,7 +106,7 @@ fn an_import_that_is_not_granted_is_refused_by_its_name_and_that_of_its_grant() 
 fn what_is_opened_shows_nothing_by_itself() {
     let grant = opened();
     assert_eq!(ask(&grant, "env PATH"), "not set");
-    assert_eq!(ask(&grant, "read Cargo.toml"), "ErrorCode::NoEntry");
+    assert!(ask(&grant, "read Cargo.toml").contains("no-entry"));
     assert!(ask(&grant, "get http://127.0.0.1:9/").contains("HttpRequestDenied"));
 }
 
@@ -149,15 +149,15 @@ fn a_granted_directory_is_all_that_a_plugin_sees() {
     assert_eq!(ask(&read, "read beside"), "inside");
     for outside in ["../secret", "up", "absolute", "/etc/hostname", "a.txt/../../secret"] {
         let answer = ask(&write, &format!("read {outside}"));
-        assert!(answer.starts_with("ErrorCode::"), "{outside}: {answer}");
+        assert!(answer.starts_with("ErrorCode "), "{outside}: {answer}");
     }
-    assert!(ask(&read, "write b.txt text").starts_with("ErrorCode::"));
+    assert!(ask(&read, "write b.txt text").starts_with("ErrorCode "));
     assert!(!data.join("b.txt").exists());
     assert_eq!(ask(&write, "write b.txt text"), "written");
     assert_eq!(std::fs::read_to_string(data.join("b.txt")).unwrap(), "text");
     // A link that it makes itself leads nowhere either.
     ask(&write, "link ../secret own");
-    assert!(ask(&write, "read own").starts_with("ErrorCode::"));
+    assert!(ask(&write, "read own").starts_with("ErrorCode "));
     let error = ask_within(
         &grant(true),
         Limits {

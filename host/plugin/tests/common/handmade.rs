@@ -135,7 +135,7 @@ pub(crate) fn component(mut image: Image, process: &[Instruction<'_>], world: &s
         .function([ValType::I32, ValType::I32, ValType::I32, ValType::I32], [ValType::I32]);
     let mut imports = ImportSection::new();
     if own {
-        imports.import("[export]a:b/own", "[resource-new]thing", EntityType::Function(2));
+        imports.import("[export]a:b/things", "[resource-new]thing", EntityType::Function(2));
     }
     let mut functions = FunctionSection::new();
     for ty in [0, 1, 2, 3] {
