@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use record::grant::Grant;
 use record::topology::Limits;
-use record::transform::{CallError, Transform};
+use record::transform::{CallError, CallErrorKind, Transform};
 
 use crate::clock::START_TIME;
 use crate::compiled::Compiled;
@@ -124,7 +124,11 @@ impl Linked {
         if !plugin.grant.is_empty() {
             let wasi = Wasi::new(&plugin.grant, &inner.names, &inner.limits).map_err(|error| StartError::Failed {
                 during: "start",
-                error: call_error(&error, store.data()),
+                error: CallError {
+                    kind: CallErrorKind::Refused,
+                    message: format!("{error:#}"),
+                    detail: String::new(),
+                },
             })?;
             store.data_mut().wasi = Some(Box::new(wasi));
         }
