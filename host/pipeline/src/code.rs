@@ -48,4 +48,8 @@ codes! {
     BAD_GRANT = "E0138" "A grant that cannot be given";
     PORT_UNREAD = "E0140" "A port that nothing reads (warning)";
     STATE_TWICE = "E0141" "State with at_least_once (warning)";
+    UNKNOWN_NAME = "E0160" "A test names something that the pipeline does not have";
+    EXPECTS_NOTHING = "E0161" "A test case that expects nothing";
+    BAD_TEST_VALUE = "E0162" "A value of a test that cannot be read";
+    CASE_TWICE = "E0163" "Two test cases have one name";
 }

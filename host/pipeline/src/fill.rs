@@ -32,6 +32,17 @@ pub(crate) fn fill(value: &mut Value, dir: &Path, env: &Env, secrets: &mut Vec<S
     });
 }
 
+/// Leaves the placeholders outside transforms as they are, as if they could not be filled. Those in a
+/// transform's config are text.
+pub(crate) fn leave(root: &mut Value) {
+    let Some(root) = root.as_table_mut() else { return };
+    for entry in root.entries.iter_mut().filter(|entry| entry.key != "transforms") {
+        entry
+            .value
+            .strings_mut(&mut |_, text| text.failed |= has_placeholder(&text.written));
+    }
+}
+
 fn fill_string(
     span: Span,
     text: &mut Str,

@@ -20,6 +20,7 @@ mod raw;
 mod reference;
 mod schema;
 mod shape;
+pub mod testing;
 mod text;
 mod topic_names;
 mod value;
@@ -37,6 +38,7 @@ pub use check::names::parse_start;
 pub use check::{Describe, PluginUse};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use graph::{Format, graph};
+pub use plan::{End, Ends};
 pub use reference::reference;
 pub use schema::schema;
 
@@ -99,6 +101,9 @@ pub struct LoadOptions {
     pub workers: Option<usize>,
     /// Where `${env:X}` looks.
     pub env: Env,
+    /// The pipeline is to be tested, its sources and sinks replaced: placeholders are not filled in,
+    /// and no broker is needed.
+    pub testing: bool,
 }
 
 impl Default for LoadOptions {
@@ -110,6 +115,7 @@ impl Default for LoadOptions {
             start: None,
             workers: None,
             env: Env::process(),
+            testing: false,
         }
     }
 }
@@ -142,6 +148,8 @@ pub struct KafkaSettings {
 pub struct Loaded {
     /// The plan.
     pub topology: Topology,
+    /// Its sources and sinks by name.
+    pub ends: Ends,
     /// How to reach the broker.
     pub kafka: KafkaSettings,
     /// The topic that holds what all processes must know; not part of the plan, because it is there
@@ -219,7 +227,11 @@ pub fn load_text(
     if let Some(root) = document.root.as_table_mut() {
         let broken = check::check_shapes(root, options.embedded, &mut problems);
         let mut secrets = Vec::new();
-        fill::fill(&mut document.root, dir, &options.env, &mut secrets, &mut problems);
+        if options.testing {
+            fill::leave(&mut document.root);
+        } else {
+            fill::fill(&mut document.root, dir, &options.env, &mut secrets, &mut problems);
+        }
         if let Some(root) = document.root.as_table() {
             outcome = check::check(root, &broken, dir, &secrets, options, describe, &mut problems);
         }
@@ -231,7 +243,7 @@ pub fn load_text(
     let list = diagnostic::finish(problems, &document.sources());
     match outcome {
         Some(check::Outcome { checked, kafka }) => {
-            let topology = plan::plan(&checked);
+            let (topology, ends) = plan::plan(&checked);
             Ok(Loaded {
                 plan_hash: hash::hash(&checked, &topology),
                 control_topic: TopicNames {
@@ -240,6 +252,7 @@ pub fn load_text(
                 }
                 .control(),
                 topology,
+                ends,
                 kafka: kafka.map(kafka_settings).unwrap_or_default(),
                 warnings: list,
             })

@@ -1,5 +1,6 @@
 //! The JSON Schema of pipeline files, for editors and for [`crate::shape`].
 
+use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
@@ -10,16 +11,22 @@ use crate::raw::Pipeline;
 /// that may hold placeholders, `x-wasmill-date` strings that may be TOML dates too.
 #[must_use]
 pub fn schema() -> Value {
-    let mut settings = SchemaSettings::draft2020_12();
-    settings.inline_subschemas = true;
-    let mut schema = settings.into_generator().into_root_schema_for::<Pipeline>().to_value();
-    tidy(&mut schema);
+    let mut schema = schema_of::<Pipeline>();
     if let Some(properties) = schema.pointer_mut("/properties/embedded/properties/sinks") {
         inputs_are_optional(properties);
     }
     if let Some(root) = schema.as_object_mut() {
         root.insert("title".to_owned(), "Wasmill pipeline".into());
     }
+    schema
+}
+
+/// The tidied schema of a type, nothing by reference.
+pub(crate) fn schema_of<T: JsonSchema>() -> Value {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.inline_subschemas = true;
+    let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
+    tidy(&mut schema);
     schema
 }
 

@@ -145,11 +145,7 @@ fn check_table(table: &Table, schema: &Json, place: &str, at: Span, problems: &m
             let names = known.into_iter().flat_map(|known| known.keys()).map(String::as_str);
             let unset: Vec<&str> = names.filter(|name| table.entry(name).is_none()).collect();
             meant.extend(closest(key, unset.iter().copied()));
-            let whole = if place.is_empty() {
-                "a pipeline".to_owned()
-            } else {
-                format!("[{place}]")
-            };
+            let whole = whole(place, schema);
             problems.push(
                 Problem::new(code::UNKNOWN_KEY, *key_span, format!("{whole} has no key `{key}`")).maybe_help(nearest(
                     key,
@@ -165,11 +161,7 @@ fn check_table(table: &Table, schema: &Json, place: &str, at: Span, problems: &m
         let Some(key) = key.as_str() else { continue };
         // A key that is only misspelt is one mistake, not two.
         if table.entry(key).is_none() && !meant.contains(&key) {
-            let whole = if place.is_empty() {
-                "a pipeline".to_owned()
-            } else {
-                format!("[{place}]")
-            };
+            let whole = whole(place, schema);
             let doc = known.and_then(|known| known.get(key)?.get("description")?.as_str());
             problems.push(
                 Problem::new(code::MISSING_KEY, at, format!("{whole} needs `{key}`"))
@@ -177,6 +169,15 @@ fn check_table(table: &Table, schema: &Json, place: &str, at: Span, problems: &m
             );
         }
     }
+}
+
+/// What messages call the table that lacks something.
+fn whole(place: &str, schema: &Json) -> String {
+    if !place.is_empty() {
+        return format!("[{place}]");
+    }
+    let noun = schema.get("x-wasmill-whole").and_then(Json::as_str);
+    noun.unwrap_or("a pipeline").to_owned()
 }
 
 fn check_array(value: &Value, items: &[Value], schema: &Json, place: &str, problems: &mut Vec<Problem>) {

@@ -159,9 +159,17 @@ fn every_invariant_names_tests_that_there_are() {
 #[test]
 fn every_code_is_used() {
     let mut met = BTreeSet::new();
-    for file in std::fs::read_dir(common::tests_dir().join("mistakes")).expect("mistakes") {
+    // Those of test files are met where these are run.
+    let folders = [
+        common::tests_dir().join("mistakes"),
+        docs().join("../host/server/tests/testing"),
+    ];
+    for file in folders
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(folder).expect("goldens"))
+    {
         let path = file.expect("a file").path();
-        if path.extension().is_some_and(|e| e == "err") {
+        if path.extension().is_some_and(|e| e == "err" || e == "out") {
             let text = std::fs::read_to_string(&path).expect("a golden");
             met.extend(
                 code::ALL

@@ -214,13 +214,20 @@ fn compile(engine: &Engine, bytes: &[u8], digest: &str, path: &Path) -> Result<C
     if let Some(component) = engine.cache().and_then(|cache| cache.read(digest, engine.wasm())) {
         return Ok(component);
     }
-    let component = engine
-        .pool()
-        .install(|| Component::from_binary(engine.wasm(), bytes))
-        .map_err(|error| PluginError::NotAComponent {
-            path: path.to_owned(),
-            message: format!("{error:#}"),
-        })?;
+    // The compiler has been seen to panic on a component that uses what is switched off: whatever a
+    // file holds, it is refused.
+    let compiled = engine.pool().install(|| {
+        let compile = || Component::from_binary(engine.wasm(), bytes);
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(compile))
+    });
+    let component = match compiled {
+        Ok(compiled) => compiled.map_err(|error| format!("{error:#}")),
+        Err(_) => Err("the compiler gave up on it, as its message above says; please report it".to_owned()),
+    }
+    .map_err(|message| PluginError::NotAComponent {
+        path: path.to_owned(),
+        message,
+    })?;
     if let Some(cache) = engine.cache() {
         cache.write(digest, &component);
     }

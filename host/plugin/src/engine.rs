@@ -200,11 +200,12 @@ fn config(stack_bytes: usize) -> Config {
         | WasmFeatures::MULTI_VALUE
         | WasmFeatures::REFERENCE_TYPES
         | WasmFeatures::TAIL_CALL
-        | WasmFeatures::EXTENDED_CONST;
+        | WasmFeatures::EXTENDED_CONST
+        // wasmtime's own adapters between the parts of a component need it: JavaScript has parts.
+        | WasmFeatures::MULTI_MEMORY;
     let off = WasmFeatures::THREADS
         | WasmFeatures::SHARED_EVERYTHING_THREADS
         | WasmFeatures::MEMORY64
-        | WasmFeatures::MULTI_MEMORY
         | WasmFeatures::GC
         | WasmFeatures::FUNCTION_REFERENCES
         | WasmFeatures::EXCEPTIONS

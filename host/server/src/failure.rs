@@ -128,6 +128,14 @@ pub(crate) enum Failure {
         /// How many there were.
         all: usize,
     },
+    /// Cases of pipeline tests failed; each was shown.
+    #[error("{failed} of {all} test cases failed")]
+    Tests {
+        /// How many failed.
+        failed: usize,
+        /// How many there were.
+        all: usize,
+    },
     /// Something of another part that carries its own code.
     #[error("{what}")]
     Other {
@@ -171,6 +179,7 @@ impl Failure {
             Self::Deadline { .. } => Code("E0807"),
             Self::Unwell { .. } => Code("E0808"),
             Self::Invalid { .. } => Code("E0809"),
+            Self::Tests { .. } => Code("E0820"),
             Self::Log { source, .. } => source.code(),
             Self::State(source) => source.code(),
             Self::Pipeline { code, .. } | Self::Other { code, .. } => *code,
@@ -208,6 +217,10 @@ impl Failure {
             }
             Self::Deadline { .. } => {
                 "nothing is lost: what was not committed is read again at the next start; `--shutdown-timeout` gives more time"
+                    .to_owned()
+            }
+            Self::Tests { .. } => {
+                "mend the plugin or the pipeline; where what came is right, `wasmill test --update` writes it into the test"
                     .to_owned()
             }
             Self::Unwell { .. } => "each line above says what to do".to_owned(),

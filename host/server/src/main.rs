@@ -15,6 +15,7 @@ mod progress;
 mod records;
 mod reset;
 mod signals;
+mod testing;
 mod time;
 
 use std::process::ExitCode;

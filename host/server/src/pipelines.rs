@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pipeline::{ConfigProblem, Diagnostics, PluginProblem, PluginUse};
+use pipeline::{ConfigProblem, Diagnostics, Loaded, PluginProblem, PluginUse};
 use plugin::{Compiled, Engine, EngineOptions, LinkOptions, Linked, LoadOptions, PluginError};
 use record::grant::Grant;
 use record::log::Log;
@@ -65,7 +65,7 @@ impl Host {
             workers,
             ..pipeline::LoadOptions::default()
         };
-        let loaded = pipeline::load(file, &options, &mut |used| self.describe(used))?;
+        let loaded = self.plan(file, &options)?;
         let place = match &args.embedded {
             Some(dir) => LogPlace::Embedded(dir.clone()),
             None => LogPlace::Kafka {
@@ -81,6 +81,14 @@ impl Host {
             place,
             warnings: loaded.warnings,
         })
+    }
+
+    /// Reads, checks and plans a pipeline as the options say.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub(crate) fn plan(&mut self, file: &Path, options: &pipeline::LoadOptions) -> Result<Loaded, Diagnostics> {
+        pipeline::load(file, options, &mut |used| self.describe(used))
     }
 
     /// As [`Self::check`], and shows errors and warnings.
@@ -120,7 +128,19 @@ impl Host {
     /// # Errors
     /// A plugin that cannot be linked.
     pub(crate) fn parts(&mut self, pipeline: &Pipeline, incarnation: &str) -> Result<Arc<dyn task::Parts>, Failure> {
-        let topology = &pipeline.topology;
+        self.parts_of(&pipeline.topology, &pipeline.file, incarnation)
+    }
+
+    /// As [`Self::parts`], for the plan of the pipeline in `file`.
+    ///
+    /// # Errors
+    /// As [`Self::parts`].
+    pub(crate) fn parts_of(
+        &mut self,
+        topology: &Topology,
+        file: &Path,
+        incarnation: &str,
+    ) -> Result<Arc<dyn task::Parts>, Failure> {
         let mut linked = HashMap::new();
         let mut in_order = Vec::new();
         for node in topology.processes.iter().flat_map(|sub| &sub.nodes) {
@@ -137,7 +157,7 @@ impl Host {
                 code: error.code(),
                 invalid: false,
                 what: format!("transform `{}`: {error}", node.name),
-                place: Some(pipeline.file.display().to_string()),
+                place: Some(file.display().to_string()),
                 next: format!("`wasmill inspect {}` shows what it is", node.plugin.display()),
             })?;
             in_order.push(link.clone());

@@ -18,6 +18,7 @@ mod bounded;
 mod chain;
 mod commit;
 mod deliver;
+mod drive;
 mod error;
 mod ingest;
 mod keys;
@@ -43,6 +44,7 @@ use record::store::StateBackend;
 use record::topology::{Start, TopicRole, Topology};
 use record::{RecordOffset, TopicPartition};
 
+pub use drive::{Cuts, Driver, Produced, Put, Refused};
 pub use error::RunError;
 pub use observer::{Observer, PartitionFailure, Shutdown, Snapshot};
 pub use plan::Parts;

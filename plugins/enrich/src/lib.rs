@@ -144,4 +144,8 @@ mod tests {
             .unwrap();
         assert_eq!(problems.0[0].pointer, "/headers/a");
     }
+    #[test]
+    fn passes_the_vectors() {
+        vectors::check::<Enrich>(include_str!("../../vectors/enrich.json"));
+    }
 }

@@ -127,4 +127,8 @@ mod tests {
             [r#"{"room":"ab","temp":1.0,"delta":null,"avg":1.0,"count":1,"ts":0}"#]
         );
     }
+    #[test]
+    fn passes_the_vectors() {
+        vectors::check::<Temperature>(include_str!("../../vectors/temperature.json"));
+    }
 }

@@ -65,4 +65,8 @@ mod tests {
         assert_eq!(run.values(), [r#"{"word":"a","count":3}"#]);
         assert_eq!(run.codes(), ["no-key", "bad-utf8"]);
     }
+    #[test]
+    fn passes_the_vectors() {
+        vectors::check::<WordCount>(include_str!("../../vectors/word_count.json"));
+    }
 }

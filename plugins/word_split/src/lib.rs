@@ -107,4 +107,8 @@ mod tests {
         let problems = Harness::<WordSplit>::new(r#"{"feild":"text"}"#).err().unwrap();
         assert_eq!(problems.0[0].pointer, "/feild");
     }
+    #[test]
+    fn passes_the_vectors() {
+        vectors::check::<WordSplit>(include_str!("../../vectors/word_split.json"));
+    }
 }

@@ -81,7 +81,7 @@ pub(crate) fn check(
         wiring::check_keys(&known, &edges, problems);
     }
     topics::check_topics(root, &settings, &nodes, problems);
-    kafka::check_kafka(root, options.embedded, problems);
+    kafka::check_kafka(root, options.embedded || options.testing, problems);
     check_delivery(root, &settings, &nodes, problems);
     if problems.iter().any(|problem| problem.severity() == Severity::Error) {
         return None;

@@ -4,14 +4,32 @@
 mod cut;
 mod topics;
 
-use record::topology::{DeliverPlan, Ingest, InputRoute, Node, NodeId, Start, SubTopology, Target, Topology};
+use record::topology::{DeliverPlan, Ingest, InputRoute, Node, NodeId, Start, SubTopology, Target, TopicId, Topology};
 
 use crate::checked::{Checked, Feed, SinkKind, SourceKind};
 use cut::Cut;
 use topics::Topics;
 
+/// Where a pipeline's records come from and go to, by the names in its file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// The topics of each source.
+    pub sources: Vec<End>,
+    /// The topic that each sink writes, or is fed by.
+    pub sinks: Vec<End>,
+}
+
+/// A source or a sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Its name in the pipeline.
+    pub name: String,
+    /// Its topics.
+    pub topics: Vec<TopicId>,
+}
+
 /// Makes the plan.
-pub(crate) fn plan(checked: &Checked) -> Topology {
+pub(crate) fn plan(checked: &Checked) -> (Topology, Ends) {
     let cut = cut::cut(checked);
     let topics = Topics::new(checked, &cut);
     let planner = Planner {
@@ -19,7 +37,19 @@ pub(crate) fn plan(checked: &Checked) -> Topology {
         cut: &cut,
         topics: &topics,
     };
-    Topology {
+    let end = |name: &str, topics: Vec<TopicId>| End {
+        name: name.to_owned(),
+        topics,
+    };
+    let sources = checked.sources.iter().zip(&topics.sources);
+    let sinks = checked.sinks.iter().zip(&topics.sinks);
+    let ends = Ends {
+        sources: sources.map(|(source, ids)| end(&source.name, ids.clone())).collect(),
+        sinks: sinks
+            .map(|(sink, topic)| end(&sink.name, vec![topic.topic()]))
+            .collect(),
+    };
+    let topology = Topology {
         pipeline: checked.name.as_str().into(),
         delivery: checked.delivery,
         commit_interval: checked.commit_interval,
@@ -32,7 +62,8 @@ pub(crate) fn plan(checked: &Checked) -> Topology {
         deliveries: planner.deliveries(),
         dead_letters: topics.dead_letters,
         topics: topics.list,
-    }
+    };
+    (topology, ends)
 }
 
 /// The source that a sink may read the topic of directly: it is its only input, has one topic, and
@@ -218,7 +249,7 @@ fn topological(subs: Vec<SubTopology>) -> Vec<SubTopology> {
     ordered
 }
 
-fn writes(sub: &SubTopology, wanted: record::topology::TopicId) -> bool {
+fn writes(sub: &SubTopology, wanted: TopicId) -> bool {
     let routes = sub.inputs.iter().flat_map(|route| &route.targets);
     let ports = sub.nodes.iter().flat_map(|node| node.ports.iter().flatten());
     routes

@@ -11,6 +11,7 @@ mod produce;
 mod reset;
 mod run;
 mod schema;
+mod test;
 mod validate;
 
 use clap::{Parser, Subcommand};
@@ -48,6 +49,7 @@ enum Command {
     Run(run::RunArgs),
     Validate(validate::ValidateArgs),
     Graph(graph::GraphArgs),
+    Test(test::TestArgs),
     Build(build::BuildArgs),
     Inspect(inspect::InspectArgs),
     Produce(produce::ProduceArgs),
@@ -84,6 +86,7 @@ fn dispatch(command: &Command, output: Output) -> Result<(), Failure> {
         Command::Run(args) => run::run(args, output),
         Command::Validate(args) => validate::run(args, output),
         Command::Graph(args) => graph::run(args, output),
+        Command::Test(args) => test::run(args, output),
         Command::Build(args) => build::run(args, output),
         Command::Inspect(args) => inspect::run(args, output),
         Command::Schema(_) => schema::run(output),

@@ -111,6 +111,13 @@ impl About {
         self
     }
 
+    /// It sets timers, so it has [`crate::Plugin::on_timer`], and its input must be partitioned by key.
+    #[must_use]
+    pub fn sets_timers(mut self) -> Self {
+        self.description.sets_timers = true;
+        self
+    }
+
     /// Records come with their headers.
     #[must_use]
     pub fn reads_headers(mut self) -> Self {

@@ -9,9 +9,9 @@ use core::hash::Hasher;
 use hashbrown::HashTable;
 use rustc_hash::FxHasher;
 
-use crate::bindings::wasmill::plugin::types::Inbound;
 use crate::column::{self, Column};
 use crate::host;
+use crate::parents::Parents;
 
 /// The place of a key among those that the call has touched.
 pub(crate) type Slot = u32;
@@ -70,7 +70,7 @@ pub(crate) struct Cache {
     /// The keys by slot.
     keys: Column,
     table: HashTable<Slot>,
-    /// The slot of each record's key, once `interned`.
+    /// The slot of each parent's key, once `interned`.
     slots: Vec<Slot>,
     interned: bool,
     stores: Vec<StoreCache>,
@@ -89,18 +89,18 @@ impl Cache {
         }
     }
 
-    /// The slot of a record's key; `None` without a key.
+    /// The slot of a parent's key; `None` without a key.
     #[inline]
-    pub(crate) fn slot_of_record(&mut self, batch: &Inbound, index: usize) -> Option<Slot> {
+    pub(crate) fn slot_of_parent(&mut self, parents: &Parents<'_>, index: usize) -> Option<Slot> {
         if !self.interned {
-            self.intern_batch(batch);
+            self.intern(parents);
         }
         self.slots.get(index).copied().filter(|slot| *slot != NO_SLOT)
     }
 
-    fn intern_batch(&mut self, batch: &Inbound) {
-        for i in 0..batch.count as usize {
-            let slot = match column::entry(&batch.keys, i) {
+    fn intern(&mut self, parents: &Parents<'_>) {
+        for i in 0..parents.count {
+            let slot = match column::entry(parents.keys, i) {
                 Some(key) => self.slot_of_key(key),
                 None => NO_SLOT,
             };
@@ -127,6 +127,11 @@ impl Cache {
             hash(column::entry(keys, *slot as usize).unwrap_or_default())
         });
         slot
+    }
+
+    /// The key at a slot.
+    pub(crate) fn key(&self, slot: Slot) -> &[u8] {
+        column::entry(&self.keys, slot as usize).unwrap_or_default()
     }
 
     /// The value at a slot. `ahead`: the first read fetches the values of all keys of the batch.

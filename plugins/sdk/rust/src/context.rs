@@ -1,27 +1,32 @@
-//! What a record's method may do: emit, keep state, log.
+//! What a record's or timer's method may do: emit, keep state, set timers, log.
 
 use std::fmt;
 
 use crate::about::About;
-use crate::bindings::wasmill::plugin::types::Inbound;
+use crate::bindings::wasmill::plugin::types::Clock;
 use crate::cache::{Cache, Slot};
 use crate::error::{Error, Result};
 use crate::host::{self, Level};
 use crate::output::{Output, Outputs, Payload};
+use crate::parents::Parents;
 use crate::store::{Format, Store};
+use crate::timer::Timers;
 
-/// What a record's method may do: emit, keep state, log.
+/// What a record's or timer's method may do: emit, keep state, set timers, log. It is all done under
+/// the key of the record or timer at hand, its *parent*.
 pub struct Context<'a> {
-    pub(crate) batch: &'a Inbound,
+    pub(crate) parents: &'a Parents<'a>,
     pub(crate) about: &'a About,
     pub(crate) outputs: &'a mut Outputs,
     pub(crate) cache: &'a mut Cache,
+    pub(crate) timers: &'a mut Timers,
     pub(crate) threshold: &'a mut Option<Level>,
     pub(crate) index: usize,
 }
 
 impl Context<'_> {
-    /// Emits a value by the default port. Key, timestamp and headers are the record's.
+    /// Emits a value by the default port. Key, timestamp and headers are the record's; a timer has
+    /// its key, its time and no headers.
     ///
     /// # Errors
     /// The value cannot be written.
@@ -49,13 +54,13 @@ impl Context<'_> {
             None => 0,
         };
         if let Some(key) = output.key {
-            let own = crate::column::entry(&self.batch.keys, self.index);
+            let own = crate::column::entry(self.parents.keys, self.index);
             let spec = self.about.ports.get(usize::from(port));
             if key != own && !spec.is_some_and(|port| port.rekeys) {
                 return Err(Error::new(
                     "key-changed",
                     format!(
-                        "port `{}` does not say `rekeys`, so its outputs keep their record's key",
+                        "port `{}` does not say `rekeys`, so its outputs keep the key of what they come from",
                         spec.map_or("?", |port| port.name.as_str())
                     ),
                 ));
@@ -66,7 +71,7 @@ impl Context<'_> {
             self.outputs.set_key(key);
         }
         if let Some(timestamp) = output.timestamp {
-            self.outputs.set_timestamp(timestamp, self.batch);
+            self.outputs.set_timestamp(timestamp, self.parents);
         }
         if !output.headers.is_empty() || output.replaces_headers {
             self.outputs.set_headers(&output.headers, output.replaces_headers);
@@ -81,7 +86,7 @@ impl Context<'_> {
         }
     }
 
-    /// What is stored under the record's key.
+    /// What is stored under the key at hand.
     ///
     /// # Errors
     /// `no-key`, or `bad-state` when it cannot be read.
@@ -91,7 +96,7 @@ impl Context<'_> {
         self.cache.get(store.id, slot, true).map(F::read).transpose()
     }
 
-    /// Stores a value under the record's key.
+    /// Stores a value under the key at hand.
     ///
     /// # Errors
     /// `no-key`, or the value cannot be written.
@@ -101,7 +106,7 @@ impl Context<'_> {
         self.cache.put(store.id, slot, |out| F::write(value, out))
     }
 
-    /// Removes what is stored under the record's key.
+    /// Removes what is stored under the key at hand.
     ///
     /// # Errors
     /// `no-key`.
@@ -142,7 +147,7 @@ impl Context<'_> {
     #[inline]
     fn slot(&mut self) -> Result<Slot> {
         self.cache
-            .slot_of_record(self.batch, self.index)
+            .slot_of_parent(self.parents, self.index)
             .ok_or_else(Error::no_key)
     }
 
@@ -157,6 +162,84 @@ impl Context<'_> {
             ));
         }
         Ok(self.cache.slot_of_key(key))
+    }
+
+    /// Sets an event-time timer under the key at hand, in place of the one of the same name: it
+    /// fires before the record that brings the watermark to `time`, or at once when the watermark
+    /// is there already.
+    ///
+    /// # Errors
+    /// `no-key`; `no-timer-name` when the name is empty or longer than 255 bytes; `error` when the
+    /// plugin does not say [`About::sets_timers`], the time is negative, or an event-time timer
+    /// that is firing sets one that is not later.
+    pub fn set_timer(&mut self, name: &str, time: i64) -> Result<()> {
+        let own = self.parents.timestamp(self.index);
+        if self.parents.firing == Some(Clock::EventTime) && time <= own {
+            return Err(Error::new(
+                "error",
+                format!(
+                    "the timer `{name}` was set for {time} by one that fires at {own}; it must be set for a later time"
+                ),
+            ));
+        }
+        let slot = self.timer_slot()?;
+        self.timers.set(Clock::EventTime, slot, name, time)
+    }
+
+    /// Sets a timer as [`Self::set_timer`], to fire when the wall clock comes to `time`. Not the same
+    /// when records are run again.
+    ///
+    /// # Errors
+    /// `no-key`, `no-timer-name`, `error`.
+    pub fn set_wall_timer(&mut self, name: &str, time: i64) -> Result<()> {
+        let slot = self.timer_slot()?;
+        self.timers.set(Clock::WallClock, slot, name, time)
+    }
+
+    /// Takes back the event-time timer of this name, if it is set.
+    ///
+    /// # Errors
+    /// `no-key`, `no-timer-name`, `error`.
+    pub fn cancel_timer(&mut self, name: &str) -> Result<()> {
+        let slot = self.timer_slot()?;
+        self.timers.cancel(Clock::EventTime, slot, name)
+    }
+
+    /// Takes back the wall-clock timer of this name, if it is set.
+    ///
+    /// # Errors
+    /// `no-key`, `no-timer-name`, `error`.
+    pub fn cancel_wall_timer(&mut self, name: &str) -> Result<()> {
+        let slot = self.timer_slot()?;
+        self.timers.cancel(Clock::WallClock, slot, name)
+    }
+
+    /// The time for which the event-time timer of this name is set.
+    ///
+    /// # Errors
+    /// `no-key`, `no-timer-name`, `error`.
+    pub fn timer(&mut self, name: &str) -> Result<Option<i64>> {
+        let slot = self.timer_slot()?;
+        self.timers.get(Clock::EventTime, slot, name, self.cache)
+    }
+
+    /// The time for which the wall-clock timer of this name is set.
+    ///
+    /// # Errors
+    /// `no-key`, `no-timer-name`, `error`.
+    pub fn wall_timer(&mut self, name: &str) -> Result<Option<i64>> {
+        let slot = self.timer_slot()?;
+        self.timers.get(Clock::WallClock, slot, name, self.cache)
+    }
+
+    fn timer_slot(&mut self) -> Result<Slot> {
+        if !self.about.description.sets_timers {
+            return Err(Error::new(
+                "error",
+                "the plugin uses timers, but does not say `sets_timers` in its `About`",
+            ));
+        }
+        self.slot()
     }
 
     /// Writes to the pipeline's log, where the level is kept there.
@@ -178,6 +261,13 @@ impl Context<'_> {
     #[must_use]
     pub fn stream_time(&self) -> i64 {
         host::stream_time(self.index as u32)
+    }
+
+    /// The stream time less the lateness that the pipeline allows, at least -1. Event-time timers up
+    /// to it have fired. The same when the record is run again.
+    #[must_use]
+    pub fn watermark(&self) -> i64 {
+        host::watermark(self.index as u32)
     }
 
     /// A seed for random numbers. The same when the record is run again.

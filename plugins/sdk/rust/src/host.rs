@@ -22,9 +22,12 @@ use crate::testing::host as imported;
 
 #[cfg(target_arch = "wasm32")]
 mod imported {
-    pub(crate) use crate::bindings::wasmill::plugin::context::{now, pipeline, seed, stream_time, transform};
+    pub(crate) use crate::bindings::wasmill::plugin::context::{
+        now, pipeline, seed, stream_time, transform, watermark,
+    };
     pub(crate) use crate::bindings::wasmill::plugin::metrics::update;
     pub(crate) use crate::bindings::wasmill::plugin::state::{get, get_many, put_many};
+    pub(crate) use crate::bindings::wasmill::plugin::timers::{get as timer, set_many as set_timers};
 
     use super::Level;
     use crate::bindings::wasmill::plugin::{log, metrics};

@@ -27,9 +27,14 @@
 //! ```
 //!
 //! The crate is a `cdylib`; `wasmill build DIR` turns it into a component. What a record's method
-//! stored and emitted is dropped when it answers with an error, and the record fails alone.
+//! stored, set and emitted is dropped when it answers with an error, and the record fails alone.
 //! Results must not depend on how records are cut into batches, so keep in `self` only what comes
 //! from the configuration; state belongs into a [`Store`].
+//!
+//! A plugin that says [`About::sets_timers`] can ask to be called back: [`Context::set_timer`] sets a
+//! timer by its name under the record's key, and [`Plugin::on_timer`] runs when the watermark has come
+//! to its time; [`Context::set_wall_timer`] waits for the clock on the wall. The shipped plugin
+//! `sessions` is an example.
 
 mod about;
 mod cache;
@@ -39,24 +44,29 @@ mod error;
 mod host;
 pub mod metrics;
 mod output;
+mod parents;
 mod record;
 pub mod runtime;
 mod store;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
+mod timer;
 
 pub use about::{About, Port};
+pub use bindings::wasmill::plugin::types::Clock;
 pub use context::Context;
 pub use error::{Error, NoConfig, Problem, Problems, Result};
 pub use host::Level;
 pub use output::{Inherit, Json, Output, Payload, Tombstone, Written};
 pub use record::{Origin, Record};
 pub use store::{Format, Packed, Serde, Store};
+pub use timer::Timer;
 
 /// What a plugin usually needs.
 pub mod prelude {
     pub use crate::{
         About, Context, Error, Json, Level, NoConfig, Output, Plugin, Port, Problem, Problems, Record, Result, Store,
+        Timer,
     };
 }
 
@@ -65,13 +75,13 @@ pub mod prelude {
 pub mod bindings {
     wit_bindgen::generate!({
         path: "../../../wit",
-        world: "transform",
+        world: "timed-transform",
         pub_export_macro: true,
         default_bindings_module: "wasmill_sdk::bindings",
     });
 }
 
-/// A plugin: what it says of itself, and what it does with one record.
+/// A plugin: what it says of itself, and what it does with one record and one timer.
 pub trait Plugin: Sized + 'static {
     /// The transform's config table; `Default` when the table is empty. [`NoConfig`] for none.
     /// `#[serde(default, deny_unknown_fields)]` finds misspelt options.
@@ -91,6 +101,19 @@ pub trait Plugin: Sized + 'static {
     /// # Errors
     /// The record fails alone; what it stored and emitted is dropped.
     fn process(&mut self, record: Record<'_>, ctx: &mut Context<'_>) -> Result<()>;
+
+    /// Runs one timer that is due; it is no longer set. State is under its key, and outputs inherit
+    /// its key and its time. A plugin that says [`About::sets_timers`] has this.
+    ///
+    /// # Errors
+    /// The timer fails alone; what it stored, set and emitted is dropped.
+    fn on_timer(&mut self, timer: Timer<'_>, ctx: &mut Context<'_>) -> Result<()> {
+        let _ = ctx;
+        Err(Error::new(
+            "error",
+            format!("the timer `{}` fired, but the plugin has no `on_timer`", timer.name()),
+        ))
+    }
 }
 
 /// Exports a [`Plugin`] as the component's. Once per crate.
@@ -129,6 +152,20 @@ macro_rules! export {
                 {
                     RUNTIME.with(|cell| match cell.borrow_mut().as_mut() {
                         ::core::option::Option::Some(runtime) => ::core::result::Result::Ok(runtime.process(&batch)),
+                        ::core::option::Option::None => {
+                            ::core::result::Result::Err("the plugin was not configured".into())
+                        }
+                    })
+                }
+            }
+
+            impl $crate::bindings::exports::wasmill::plugin::timer_handler::Guest for Component {
+                fn on_timers(
+                    due: $crate::bindings::wasmill::plugin::types::DueTimers,
+                ) -> ::core::result::Result<$crate::bindings::wasmill::plugin::types::Outbound, ::std::string::String>
+                {
+                    RUNTIME.with(|cell| match cell.borrow_mut().as_mut() {
+                        ::core::option::Option::Some(runtime) => ::core::result::Result::Ok(runtime.on_timers(&due)),
                         ::core::option::Option::None => {
                             ::core::result::Result::Err("the plugin was not configured".into())
                         }

@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
-use crate::bindings::wasmill::plugin::types::{Failure, Headers, Inbound, Outbound};
+use crate::bindings::wasmill::plugin::types::{Failure, Headers, Outbound};
 use crate::column::{self, Column, MARK_BYTES, MARK_INHERITED, MARK_NULL};
 use crate::error::Result;
+use crate::parents::Parents;
 
 /// What a [`Payload`] has written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,14 +160,14 @@ pub(crate) struct Outputs {
 }
 
 impl Outputs {
-    pub(crate) fn new(batch: &Inbound) -> Self {
-        let count = batch.count as usize;
+    pub(crate) fn new(from: &Parents<'_>) -> Self {
+        let count = from.count;
         Self {
             parents: Vec::with_capacity(count),
             ports: Vec::new(),
             keys: column::empty(),
             values: Column {
-                data: Vec::with_capacity(batch.values.data.len()),
+                data: Vec::with_capacity(from.value_bytes),
                 ends: Vec::with_capacity(count),
                 marks: Vec::new(),
             },
@@ -229,16 +230,15 @@ impl Outputs {
     }
 
     /// Gives the output appended last a timestamp.
-    pub(crate) fn set_timestamp(&mut self, timestamp: i64, batch: &Inbound) {
-        self.fill_timestamps(self.len() - 1, batch);
+    pub(crate) fn set_timestamp(&mut self, timestamp: i64, from: &Parents<'_>) {
+        self.fill_timestamps(self.len() - 1, from);
         self.timestamps.push(timestamp);
     }
 
-    fn fill_timestamps(&mut self, count: usize, batch: &Inbound) {
+    fn fill_timestamps(&mut self, count: usize, from: &Parents<'_>) {
         for output in self.timestamps.len()..count {
             let parent = self.parents[output] as usize;
-            self.timestamps
-                .push(batch.timestamps.get(parent).copied().unwrap_or(-1));
+            self.timestamps.push(from.timestamp(parent));
         }
     }
 
@@ -276,10 +276,10 @@ impl Outputs {
         self.headers.marks.truncate(count);
     }
 
-    pub(crate) fn finish(mut self, batch: &Inbound, failures: Vec<Failure>) -> Outbound {
+    pub(crate) fn finish(mut self, from: &Parents<'_>, failures: Vec<Failure>) -> Outbound {
         let count = self.len();
         if !self.timestamps.is_empty() {
-            self.fill_timestamps(count, batch);
+            self.fill_timestamps(count, from);
         }
         if !self.headers.ends.is_empty() {
             self.fill_headers(count);
@@ -287,8 +287,7 @@ impl Outputs {
         if !self.headers.marks.is_empty() {
             self.headers.marks.resize(count, 0);
         }
-        let one_each =
-            count == batch.count as usize && self.parents.iter().enumerate().all(|(i, parent)| i == *parent as usize);
+        let one_each = count == from.count && self.parents.iter().enumerate().all(|(i, parent)| i == *parent as usize);
         if one_each {
             self.parents = Vec::new();
         }

@@ -2,12 +2,14 @@
 
 use crate::about::About;
 use crate::bindings::exports::wasmill::plugin::lifecycle;
-use crate::bindings::wasmill::plugin::types::{Failure, Inbound, Outbound};
+use crate::bindings::wasmill::plugin::types::{DueTimers, Failure, Inbound, Outbound};
 use crate::cache::Cache;
 use crate::context::Context;
-use crate::error::{Problems, read_config};
+use crate::error::{Problems, Result, read_config};
 use crate::output::Outputs;
+use crate::parents::Parents;
 use crate::record::Record;
+use crate::timer::{Timer, Timers};
 use crate::{Plugin, host};
 
 /// A configured plugin.
@@ -15,6 +17,7 @@ pub struct Runtime<P> {
     plugin: P,
     about: About,
     cache: Cache,
+    timers: Timers,
 }
 
 /// The plugin's description.
@@ -42,29 +45,57 @@ impl<P: Plugin> Runtime<P> {
         })?;
         let about = P::about().finished();
         let cache = Cache::new(about.description.stores.len());
-        Ok(Self { plugin, about, cache })
+        Ok(Self {
+            plugin,
+            about,
+            cache,
+            timers: Timers::default(),
+        })
     }
 
     /// Runs a batch, record by record.
     pub fn process(&mut self, batch: &Inbound) -> Outbound {
-        let mut outputs = Outputs::new(batch);
+        self.run(&Parents::records(batch), |plugin, index, context| {
+            plugin.process(Record { batch, index }, context)
+        })
+    }
+
+    /// Runs timers that are due, one by one.
+    pub fn on_timers(&mut self, due: &DueTimers) -> Outbound {
+        self.run(&Parents::timers(due), |plugin, index, context| {
+            plugin.on_timer(Timer { due, index }, context)
+        })
+    }
+
+    #[inline]
+    fn run(
+        &mut self,
+        parents: &Parents<'_>,
+        mut method: impl FnMut(&mut P, usize, &mut Context<'_>) -> Result<()>,
+    ) -> Outbound {
+        let mut outputs = Outputs::new(parents);
         let mut failures = Vec::new();
         let mut threshold = None;
-        for index in 0..batch.count as usize {
+        for index in 0..parents.count {
             let emitted = outputs.len();
             let mut context = Context {
-                batch,
+                parents,
                 about: &self.about,
                 outputs: &mut outputs,
                 cache: &mut self.cache,
+                timers: &mut self.timers,
                 threshold: &mut threshold,
                 index,
             };
-            match self.plugin.process(Record { batch, index }, &mut context) {
-                Ok(()) => self.cache.keep(),
+            match method(&mut self.plugin, index, &mut context) {
+                Ok(()) => {
+                    self.cache.keep();
+                    self.timers.keep();
+                }
                 Err(error) => {
                     outputs.truncate(emitted);
                     self.cache.rollback();
+                    self.timers.rollback();
                     failures.push(Failure {
                         index: index as u32,
                         code: error.code.into_owned(),
@@ -74,8 +105,10 @@ impl<P: Plugin> Runtime<P> {
                 }
             }
         }
+        // Timers know their keys by the slots that the cache forgets.
+        self.timers.flush(&self.cache);
         self.cache.flush();
-        outputs.finish(batch, failures)
+        outputs.finish(parents, failures)
     }
 }
 

@@ -1,0 +1,31 @@
+// Writes the SDK's src/wasmill-plugin.d.ts from wit/plugin.wit: `npm run bindings`. test/bindings.test.ts calls it too.
+
+import { $init, generateTypes } from '@bytecodealliance/jco-transpile/component';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+
+/** Where the types are kept. */
+export const TYPES = here('../../sdk/js/src/wasmill-plugin.d.ts');
+
+/** The types of the contract's world. */
+export async function bindings() {
+  await $init;
+  const files = generateTypes('timed-transform', {
+    wit: { tag: 'source', val: readFileSync(here('../../../wit/plugin.wit'), 'utf8') },
+    world: 'timed-transform',
+    guest: true,
+    tlaCompat: false,
+    features: { tag: 'list', val: [] },
+    flagsAsBigint: false,
+  });
+  const text = new TextDecoder();
+  const modules = files
+    .filter(([name]) => name.startsWith('interfaces/'))
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([, bytes]) => text.decode(bytes).trim());
+  return `// Generated from wit/plugin.wit by \`npm run bindings\`. Do not edit.\n\n${modules.join('\n\n')}\n`;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) writeFileSync(TYPES, await bindings());
