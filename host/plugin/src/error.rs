@@ -34,6 +34,20 @@ pub enum PluginError {
         /// What it is instead, and the remedy.
         message: String,
     },
+    /// The file is larger than a component may be.
+    #[error(
+        "{} has {bytes} bytes, and a component may have {max}; raise `component_mib` in the transform's limits \
+         if it is meant",
+        path.display()
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        max: u64,
+    },
     /// The component imports what plugins are not given.
     #[error("{} imports `{import}`, which Wasmill does not give to plugins: {remedy}", path.display())]
     ImportRefused {
@@ -130,7 +144,8 @@ impl PluginError {
             | Self::Build { .. }
             | Self::NoProject { .. }
             | Self::ToolMissing { .. }
-            | Self::NotAComponent { .. } => Domain::User,
+            | Self::NotAComponent { .. }
+            | Self::TooLarge { .. } => Domain::User,
             Self::ImportRefused { .. }
             | Self::WrongWorld { .. }
             | Self::BadDescription { .. }
@@ -154,6 +169,7 @@ impl PluginError {
             Self::Config { .. } => "E0208",
             Self::Build { .. } => "E0209",
             Self::Engine(_) => "E0210",
+            Self::TooLarge { .. } => "E0219",
             Self::NoProject { .. } => "E0220",
             Self::ToolMissing { .. } => "E0221",
         })

@@ -7,9 +7,9 @@ use record::error::Code;
 use record::transform::Description;
 use wasmparser::{Parser, Payload};
 
-use crate::engine::{Engine, EngineOptions};
+use crate::engine::{Engine, EngineOptions, LoadOptions};
 use crate::error::PluginError;
-use crate::{CONTRACT_VERSION, code, compiled, section};
+use crate::{CONTRACT_VERSION, code, compiled, grants, section};
 
 const PACKAGE: &str = "wasmill:plugin/";
 
@@ -87,7 +87,10 @@ pub fn inspect(path: &Path, cache_dir: Option<PathBuf>) -> Result<Inspection, Pl
         message: format!("it is damaged: {error}"),
     })?;
     let sha256 = code::digest(&bytes);
-    let engine = Engine::new(EngineOptions { cache_dir })?;
+    let engine = Engine::new(EngineOptions {
+        cache_dir,
+        ..EngineOptions::default()
+    })?;
     let is_cached = engine.cache().map(|cache| cache.has(&sha256));
     let start = std::time::Instant::now();
     let loaded = engine.load_bytes(&bytes, path);
@@ -101,7 +104,17 @@ pub fn inspect(path: &Path, cache_dir: Option<PathBuf>) -> Result<Inspection, Pl
                 code: error.code(),
                 message: error.to_string(),
             };
-            (kept.as_ref().and_then(crate::description::of_json), Some(refusal))
+            let opened = LoadOptions {
+                grant: grants::opened(),
+                component_bytes_max: u64::MAX,
+            };
+            // What a grant would open may still say what it is.
+            let described = engine.load_bytes_with(&bytes, path, &opened);
+            let description = match described {
+                Ok(compiled) => Some(compiled.description().clone()),
+                Err(_) => kept.as_ref().and_then(crate::description::of_json),
+            };
+            (description, Some(refusal))
         }
     };
     let mut producers: Vec<_> = section::producers(&bytes);

@@ -43,7 +43,9 @@ fn nothing() -> Val {
 }
 
 fn field<'a>(record: &'a Val, name: &str) -> &'a Val {
-    let Val::Record(fields) = record else { panic!("{record:?}") };
+    let Val::Record(fields) = record else {
+        panic!("{record:?}")
+    };
     &fields.iter().find(|(of, _)| of == name).unwrap().1
 }
 
@@ -59,13 +61,17 @@ fn count(column: &Val) -> usize {
 fn linker(engine: &Engine) -> Linker<()> {
     let mut resolve = Resolve::default();
     let path = fixtures().join("0.1.1.wit");
-    let package = resolve.push_str(&path, &std::fs::read_to_string(&path).unwrap()).unwrap();
+    let package = resolve
+        .push_str(&path, &std::fs::read_to_string(&path).unwrap())
+        .unwrap();
     let name = resolve.packages[package].name.clone();
     assert_eq!(name.version.as_ref().unwrap().to_string(), "0.1.1");
     let world = resolve.packages[package].worlds["timed-transform"];
     let mut linker = Linker::new(engine);
     for item in resolve.worlds[world].imports.values() {
-        let WorldItem::Interface { id, .. } = item else { continue };
+        let WorldItem::Interface { id, .. } = item else {
+            continue;
+        };
         let interface = &resolve.interfaces[*id];
         let mut instance = linker
             .instance(&name.interface_id(interface.name.as_deref().unwrap()))
@@ -73,7 +79,9 @@ fn linker(engine: &Engine) -> Linker<()> {
         for function in interface.functions.keys().cloned() {
             let of = function.clone();
             instance
-                .func_new(&function, move |_, _, arguments, results| answer(&of, arguments, results))
+                .func_new(&function, move |_, _, arguments, results| {
+                    answer(&of, arguments, results)
+                })
                 .unwrap();
         }
     }
@@ -131,7 +139,11 @@ fn plugins_of_0_1_0_run_on_a_host_of_0_1_1() {
             result
         };
         let description = call("lifecycle", "describe", &[]);
-        assert_eq!(field(&description, "name"), &Val::String("word_count".into()), "{language}");
+        assert_eq!(
+            field(&description, "name"),
+            &Val::String("word_count".into()),
+            "{language}"
+        );
         ok(call("lifecycle", "configure", &[Val::String("{}".into())]));
         let batch = Val::Record(vec![
             ("count".into(), Val::U32(2)),
@@ -161,7 +173,9 @@ fn plugins_of_0_1_0_run_on_a_host_of_0_1_1() {
         ]);
         let outbound = ok(call("processor", "process", &[batch])).unwrap();
         assert_eq!(field(&outbound, "count"), &Val::U32(2), "{language}");
-        let Val::List(data) = field(field(&outbound, "values"), "data") else { panic!("{language}") };
+        let Val::List(data) = field(field(&outbound, "values"), "data") else {
+            panic!("{language}")
+        };
         let bytes: Vec<u8> = data
             .iter()
             .map(|byte| match byte {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use common::component;
+use common::handmade::contract;
 use plugin::{Engine, EngineOptions, PluginError};
 use wasmill_plugin as plugin;
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
@@ -32,10 +33,6 @@ fn dummy(wit: &[(&str, &str)], world: &str) -> Vec<u8> {
     let mut module = dummy_module(&resolve, world, ManglingAndAbi::Standard32);
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).unwrap();
     ComponentEncoder::default().module(&module).unwrap().encode().unwrap()
-}
-
-fn contract() -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit/plugin.wit")).unwrap()
 }
 
 #[test]
@@ -210,6 +207,7 @@ fn compiled_code_is_kept_checked_and_private() {
     let engine = |dir: &Path| {
         Engine::new(EngineOptions {
             cache_dir: Some(dir.to_owned()),
+            ..EngineOptions::default()
         })
         .unwrap()
     };

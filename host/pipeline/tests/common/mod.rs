@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use record::topology::{InputRoute, PartitionCount, SubTopology, Target, Topology};
 use record::transform::{Description, Port, StoreSpec};
-use wasmill_pipeline::{ConfigProblem, Diagnostics, Env, LoadOptions, Loaded, PluginProblem, load_text};
+use wasmill_pipeline::{ConfigProblem, Diagnostics, Env, LoadOptions, Loaded, PluginProblem, PluginUse, load_text};
 
 /// `tests/`: holds `plugins/`, and is the plugin root.
 pub fn tests_dir() -> PathBuf {
@@ -42,7 +42,8 @@ fn plugin(name: &str, inputs: &[&str], ports: &[(&str, bool)], stores: &[(&str, 
 }
 
 /// Stands in for the plugin engine.
-pub fn describe(path: &Path, config: &str) -> Result<Description, PluginProblem> {
+pub fn describe(used: PluginUse<'_>) -> Result<Description, PluginProblem> {
+    let PluginUse { path, config, .. } = used;
     let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("");
     Ok(match name {
         "word_split" => plugin(name, &[], &[("words", true), ("errors", false)], &[]),
