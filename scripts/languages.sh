@@ -26,3 +26,35 @@ languages_install() {
         cp plugins/js/package-lock.json plugins/js/node_modules/.installed-lock
     fi
 }
+
+# Builds the plugins of every language: plugins/dist/NAME.wasm, and plugins/dist/LANGUAGE/NAME.wasm.
+languages_build() {
+    local wasmill=$1 language
+    for language in go js python c; do
+        "$wasmill" build "plugins/$language" --out "plugins/dist/$language"
+    done
+}
+
+# The tests that SDKs and plugins have in their own languages.
+languages_test() {
+    local dir
+    echo "Rust"
+    cargo test --locked --quiet --manifest-path plugins/Cargo.toml --workspace --exclude bench_json --exclude bench_temperature
+    echo "Go"
+    (cd plugins/sdk/go && go vet -unsafeptr=false ./... && go test ./...)
+    for dir in plugins/go/*/; do (cd "$dir" && go vet . && go test .); done
+    echo "JavaScript"
+    (cd plugins/js && npm run --silent check && npm test --silent)
+    echo "Python"
+    (cd plugins/sdk/python && PYTHONPATH=. python3 -m unittest discover -s tests)
+    for dir in plugins/python/*/; do
+        [ -e "$dir/pyproject.toml" ] || continue
+        (cd "$dir" && PYTHONPATH=../../sdk/python python3 -m unittest)
+    done
+    (cd plugins/python && PYTHONPATH=../sdk/python python3 -m unittest test_vectors.py)
+    echo "C"
+    make --silent -C plugins/sdk/c/test test
+    make --silent -C plugins/c test
+    echo "bindings"
+    cargo run --locked --quiet --manifest-path plugins/sdk/bindings/Cargo.toml -- --check
+}
