@@ -223,12 +223,12 @@ impl Instance {
         answer
     }
 
-    fn run(&mut self, call: Call<'_>) -> Result<Emitted, CallError> {
+    fn run(&mut self, call: &mut Call<'_>) -> Result<Emitted, CallError> {
         let mut live = self.begin(call.batch.len())?;
         let description = Arc::clone(&self.linked.inner.compiled.inner.description);
         let store = &mut live.store;
         let data = store.data_mut();
-        self.facts(&mut data.call, &call);
+        self.facts(&mut data.call, call);
         let origins = if description.reads_origins {
             convert::origins(call.batch, call.input)
         } else {
@@ -245,7 +245,7 @@ impl Instance {
         self.end(live, answer, call.batch)
     }
 
-    fn run_timers(&mut self, call: TimerCall<'_>) -> Result<Emitted, CallError> {
+    fn run_timers(&mut self, call: &mut TimerCall<'_>) -> Result<Emitted, CallError> {
         let mut live = self.begin(call.timers.len())?;
         let Some(handler) = &live.exports.timer_handler else {
             return Err(CallError {
@@ -256,7 +256,7 @@ impl Instance {
         };
         let store = &mut live.store;
         let data = store.data_mut();
-        self.timer_facts(&mut data.call, &call);
+        self.timer_facts(&mut data.call, call);
 
         // As in `run`.
         data.state = call.state.0.take();
@@ -274,15 +274,15 @@ impl Transform for Instance {
         self.linked.inner.compiled.description()
     }
 
-    fn process(&mut self, call: Call<'_>) -> Result<Emitted, CallError> {
+    fn process(&mut self, mut call: Call<'_>) -> Result<Emitted, CallError> {
         match call.batch.len() {
             0 => Ok(Emitted::default()),
-            records => self.metered(records, |instance| instance.run(call)),
+            records => self.metered(records, |instance| instance.run(&mut call)),
         }
     }
 
-    fn on_timers(&mut self, call: TimerCall<'_>) -> Result<Emitted, CallError> {
-        self.metered(call.timers.len(), |instance| instance.run_timers(call))
+    fn on_timers(&mut self, mut call: TimerCall<'_>) -> Result<Emitted, CallError> {
+        self.metered(call.timers.len(), |instance| instance.run_timers(&mut call))
     }
 
     fn recycle(&mut self) -> Result<(), CallError> {
