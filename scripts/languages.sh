@@ -22,7 +22,8 @@ languages_install() {
     export PATH=$venv/bin:$PATH
     if ! cmp -s plugins/js/package-lock.json plugins/js/node_modules/.installed-lock; then
         echo "installing the packages of plugins/js (npm)"
-        (cd plugins/js && npm ci --no-audit --no-fund --silent)
+        # Not `npm ci`: it wants optional packages for other systems in the lock file, which are nowhere.
+        (cd plugins/js && npm install --no-audit --no-fund --silent)
         cp plugins/js/package-lock.json plugins/js/node_modules/.installed-lock
     fi
 }

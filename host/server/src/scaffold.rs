@@ -110,7 +110,7 @@ const TAKEN: &[&str] = &[
 
 /// The SDKs with their templates, as they are in the repository.
 #[derive(RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/../../plugins/sdk"]
+#[folder = "../../plugins/sdk"]
 #[include = "rust/*"]
 #[include = "go/*"]
 #[include = "js/*"]
@@ -134,7 +134,7 @@ struct Sdks;
 /// What is the same in every language: the pipeline, its test, its input and the README; and a
 /// pipeline without a plugin.
 #[derive(RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/templates"]
+#[folder = "templates"]
 struct Common;
 
 /// A language that `wasmill new` knows.
