@@ -25,7 +25,8 @@ fn run(dir: &Path, values: &[String], transform: &str) -> Output {
     let out = dir.join("plugins");
     plugin::build(&plugin::BuildOptions {
         dir: plugins().join("misbehaving/poison"),
-        out_dir: out,
+        out: Some(out),
+        debug: false,
     })
     .unwrap();
     std::fs::write(dir.join("in.txt"), values.join("\n") + "\n").unwrap();
