@@ -130,5 +130,19 @@ fn command(cargo: &Tool, dir: &Path) -> Command {
     let mut command = cargo.command(dir);
     // Flags for this machine's processor and linker do not fit WebAssembly.
     command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    // Panics name source files: the paths of this machine are nobody's business, and would make the
+    // same source another component elsewhere.
+    if let Some(home) = cargo_home() {
+        command.env(
+            "CARGO_ENCODED_RUSTFLAGS",
+            format!("--remap-path-prefix={}=cargo", home.display()),
+        );
+    }
     command
+}
+
+/// Where cargo keeps the sources of dependencies.
+fn cargo_home() -> Option<PathBuf> {
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));
+    std::env::var_os("CARGO_HOME").map(PathBuf::from).or(home)
 }
