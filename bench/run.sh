@@ -37,8 +37,8 @@ cargo build --locked --release -p wasmill
 cargo build --locked --release --manifest-path bench/bare/Cargo.toml --target-dir "$target/bench"
 wasmill=$target/release/wasmill
 bench=$target/bench/release/wasmill-bench
-"$wasmill" build plugins/bench_json
-"$wasmill" build plugins/bench_temperature
+"$wasmill" build plugins/bench_json --out plugins/dist
+"$wasmill" build plugins/bench_temperature --out plugins/dist
 
 out=target/bench-results/$(date +%Y%m%d-%H%M%S)
 mkdir -p "$out"

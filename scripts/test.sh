@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # All tests, against real services: scripts/test.sh [--quick] [arguments of cargo test]
 #
-# Checks the tools, builds the plugins, starts Kafka, MariaDB and a MongoDB-protocol server on free
-# loopback ports (scripts/services.sh), runs every test, and stops what it started. `--quick` leaves
-# out the services, and the crates whose tests need them.
+# Checks the tools, builds the plugins of every language (scripts/languages.sh) and runs the tests that
+# they have, starts Kafka, MariaDB and a MongoDB-protocol server on free loopback ports
+# (scripts/services.sh), runs every test, and stops what it started. `--quick` leaves out the other
+# languages, the services, and the crates whose tests need them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/tools.sh
 . scripts/services.sh
+. scripts/languages.sh
 
 quick=no
 if [ "${1:-}" = --quick ]; then
@@ -30,10 +32,18 @@ step "build wasmill and the plugins"
 cargo test --locked --workspace --no-run
 wasmill=${CARGO_TARGET_DIR:-target}/debug/wasmill
 "$wasmill" build plugins
-"$wasmill" build plugins/misbehaving/poison
+"$wasmill" build plugins/misbehaving/poison --out plugins/dist
 
 packages=(--workspace)
 if [ "$quick" = no ]; then
+    step "plugins in other languages"
+    languages_install
+    languages_build "$wasmill"
+    step "tests in other languages"
+    languages_test
+    # All of them are there, so none is passed over.
+    export WASMILL_TEST_LANGUAGES=all WASMILL_VECTOR_LANGUAGES=rust,go,js,python,c
+
     step "services"
     trap services_stop EXIT
     services_start

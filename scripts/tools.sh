@@ -58,10 +58,10 @@ tools_need_services() {
         tools_missing+=("java: Java 17, for the Kafka broker (Debian, Ubuntu: apt-get install openjdk-17-jre-headless)")
     fi
     tools_need mvn "Maven, which fetches the Kafka broker (Debian, Ubuntu: apt-get install maven)"
-    command -v mongod >/dev/null ||
-        tools_need go "Go 1.24 or newer, which builds the MongoDB-protocol server (https://go.dev/dl), or mongod itself"
-    tools_need node "Node 20, for tests of other languages (Debian, Ubuntu: apt-get install nodejs)"
-    tools_need python3 "Python 3.11, for tests of other languages (Debian, Ubuntu: apt-get install python3)"
+    tools_need go "Go 1.26 or newer, for plugins in Go and the MongoDB-protocol server (https://go.dev/dl)"
+    tools_need node "Node 20, for plugins in JavaScript (Debian, Ubuntu: apt-get install nodejs)"
+    tools_need npm "npm, for plugins in JavaScript (Debian, Ubuntu: apt-get install npm)"
+    tools_need python3 "Python 3.11 with venv, for plugins in Python and C (Debian, Ubuntu: apt-get install python3-venv)"
 }
 
 # Says all that is missing at once.

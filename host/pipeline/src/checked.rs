@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use record::grant::Grant;
 use record::topology::{Connector, DeliverBatch, Delivery, InternalTopics, Limits, OnError, Start};
 use record::transform::Description;
 
@@ -59,6 +60,7 @@ pub(crate) struct Transform {
     pub description: Description,
     pub on_error: OnError,
     pub limits: Limits,
+    pub grant: Grant,
     pub lateness: Duration,
     /// What it reads, and into which of its inputs.
     pub feeds: Vec<(Feed, u8)>,

@@ -45,6 +45,7 @@ codes! {
     NOTHING_TO_REPLACE = "E0131" "An embedded node that replaces nothing";
     BAD_TIME = "E0132" "A malformed time";
     BAD_URL = "E0133" "A malformed URL";
+    BAD_GRANT = "E0138" "A grant that cannot be given";
     PORT_UNREAD = "E0140" "A port that nothing reads (warning)";
     STATE_TWICE = "E0141" "State with at_least_once (warning)";
     UNKNOWN_NAME = "E0160" "A test names something that the pipeline does not have";

@@ -98,11 +98,7 @@ fn fill_string(
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    let size = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
-    if size > FILE_BYTES_MAX {
-        return Err(format!("it has {size} bytes, more than {FILE_BYTES_MAX}"));
-    }
-    let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
+    let bytes = crate::read_up_to(path, FILE_BYTES_MAX)?;
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
 }
 

@@ -69,6 +69,10 @@ fn describe(checked: &Checked, plan: &Topology) -> String {
                 node.lateness.as_millis(),
                 config.map_or("", |t| t.written.as_str())
             ));
+            // Only where there is one: plans without grants keep the hash that they had.
+            if !node.grant.is_empty() {
+                lines.push(format!("grant {}", node.grant.summary()));
+            }
             for port in &node.ports {
                 lines.push(format!("port {}", targets(port)));
             }

@@ -27,6 +27,7 @@ mod value;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,8 +35,8 @@ use record::Secret;
 use record::error::Code;
 use record::topology::{Start, Topology};
 
-pub use check::Describe;
 pub use check::names::parse_start;
+pub use check::{Describe, PluginUse};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use graph::{Format, graph};
 pub use plan::{End, Ends};
@@ -189,8 +190,7 @@ pub struct ConfigProblem {
 }
 
 /// Reads, checks and plans the pipeline at `path`. `describe` is called once per transform whose
-/// plugin file is found, with that file and the config table as JSON; and with each `oci://`
-/// reference, as it is written.
+/// plugin file is found, and with each `oci://` reference as it is written.
 ///
 /// # Errors
 /// Everything that is wrong, as far as it can be known at once.
@@ -272,12 +272,19 @@ pub fn load_text(
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    let size = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
-    if size > FILE_BYTES_MAX {
-        return Err(format!("it has {size} bytes, more than {FILE_BYTES_MAX}"));
-    }
-    let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
+    let bytes = read_up_to(path, FILE_BYTES_MAX)?;
     String::from_utf8(bytes).map_err(|e| format!("it is not UTF-8 from byte {} on", e.utf8_error().valid_up_to()))
+}
+
+/// What a file holds. A device has no size, and perhaps no end.
+fn read_up_to(path: &Path, max: u64) -> Result<Vec<u8>, String> {
+    let file = std::fs::File::open(path).map_err(|e| e.to_string())?;
+    let mut bytes = Vec::new();
+    file.take(max + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    if bytes.len() as u64 > max {
+        return Err(format!("it has more than {max} bytes"));
+    }
+    Ok(bytes)
 }
 
 /// Behind a syntax error much may look wrong that is not: of what was found after the first

@@ -7,8 +7,6 @@ use wasmtime::UpdateDeadline;
 
 use crate::host::HostError;
 
-/// A call has at least this much time, however few records it has.
-pub(crate) const CALL_TIME_MIN: Duration = Duration::from_secs(1);
 /// What runs before the first record has this much: starting an instance, `describe`, `configure`.
 pub(crate) const START_TIME: Duration = Duration::from_secs(10);
 /// A call that gets no processor may take this many times its budget by the clock on the wall.
@@ -46,7 +44,7 @@ impl CallClock {
         if ran >= self.budget {
             return Err(wasmtime::Error::new(HostError::TimedOut(format!(
                 "it ran for {ran:.1?} of processor time, its limit is {:.1?} for this call; \
-                 raise `time_ms_per_record` if the records need it",
+                 raise `time_ms` or `call_time_ms` if the records need it",
                 self.budget
             ))));
         }
@@ -60,9 +58,24 @@ impl CallClock {
         }
         Ok(UpdateDeadline::Continue(1))
     }
+
+    /// How long the call may still wait for something. The first to ask starts the clocks.
+    pub(crate) fn wall_left(&mut self) -> Duration {
+        let (_, start) = *self.started.get_or_insert_with(|| (thread_cpu_time(), Instant::now()));
+        (self.budget * WALL_FACTOR).saturating_sub(start.elapsed())
+    }
+
+    /// The call has waited for longer.
+    pub(crate) fn waited_too_long(&self) -> wasmtime::Error {
+        wasmtime::Error::new(HostError::TimedOut(format!(
+            "it waited for something outside for longer than {:.1?}, {WALL_FACTOR} times the processor time of \
+             this call",
+            self.budget * WALL_FACTOR
+        )))
+    }
 }
 
-fn thread_cpu_time() -> Duration {
+pub(crate) fn thread_cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(
         u64::try_from(time.tv_sec).unwrap_or(0),
@@ -95,6 +108,6 @@ mod tests {
                 break error;
             }
         };
-        assert!(error.to_string().contains("time_ms_per_record"), "{error}");
+        assert!(error.to_string().contains("`time_ms`"), "{error}");
     }
 }

@@ -7,6 +7,7 @@ use std::hash::{Hash, Hasher};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
@@ -16,20 +17,26 @@ use crate::error::PluginError;
 /// Code that other users could write would run as us.
 const PRIVATE: u32 = 0o700;
 const SUM_BYTES: usize = 32;
+const EXTENSION: &str = "bin";
 
 /// A directory of compiled code that nobody else can write to.
 pub(crate) struct CodeCache {
     dir: PathBuf,
+    bytes_max: u64,
     engine_hash: String,
 }
 
 impl CodeCache {
-    pub(crate) fn open(dir: PathBuf, wasm: &wasmtime::Engine) -> Result<Self, PluginError> {
+    pub(crate) fn open(dir: PathBuf, bytes_max: u64, wasm: &wasmtime::Engine) -> Result<Self, PluginError> {
         make_private(&dir)?;
         let mut hasher = ShaHasher(Sha256::new());
         wasm.precompile_compatibility_hash().hash(&mut hasher);
         let engine_hash = hex(&hasher.0.finalize()).split_off(48);
-        Ok(Self { dir, engine_hash })
+        Ok(Self {
+            dir,
+            bytes_max,
+            engine_hash,
+        })
     }
 
     /// The code of the component with this digest, if it is there and undamaged.
@@ -42,12 +49,21 @@ impl CodeCache {
             return None;
         }
         match deserialize(wasm, code) {
-            Ok(component) => Some(component),
+            Ok(component) => {
+                // What is used stays. Where that cannot be noted, the file only goes earlier.
+                let _ = std::fs::File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+                Some(component)
+            }
             Err(error) => {
                 tracing::warn!(path = %path.display(), "compiled code cannot be used; it is compiled again: {error:#}");
                 None
             }
         }
+    }
+
+    /// Whether there is code of the component with this digest, without a look at it.
+    pub(crate) fn has(&self, digest: &str) -> bool {
+        self.path(digest).is_file()
     }
 
     /// Keeps code for the next time. A cache that cannot be written costs time, nothing else.
@@ -56,6 +72,41 @@ impl CodeCache {
         if let Err(error) = self.try_write(&path, component) {
             tracing::warn!(path = %path.display(), "compiled code cannot be kept: {error}");
         }
+        if let Err(error) = self.evict(&path) {
+            tracing::warn!(path = %self.dir.display(), "old compiled code cannot be removed: {error}");
+        }
+    }
+
+    /// Removes what has not been used for longest, until the rest fits; not what was just written.
+    /// Other processes may do the same meanwhile: a file that is gone already is no error.
+    fn evict(&self, keep: &Path) -> std::io::Result<()> {
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            let path = entry.path();
+            if let Ok(metadata) = entry.metadata()
+                && metadata.is_file()
+                && path.extension().is_some_and(|extension| extension == EXTENSION)
+            {
+                let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+                files.push((used, metadata.len(), path));
+            }
+        }
+        let mut total: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
+        files.sort_by_key(|(used, _, _)| *used);
+        for (_, bytes, path) in files {
+            if total <= self.bytes_max {
+                break;
+            }
+            if path == keep {
+                continue;
+            }
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => total -= bytes,
+            }
+        }
+        Ok(())
     }
 
     fn try_write(&self, path: &Path, component: &Component) -> std::io::Result<()> {
@@ -69,7 +120,7 @@ impl CodeCache {
     }
 
     fn path(&self, digest: &str) -> PathBuf {
-        self.dir.join(format!("{digest}-{}.bin", self.engine_hash))
+        self.dir.join(format!("{digest}-{}.{EXTENSION}", self.engine_hash))
     }
 }
 

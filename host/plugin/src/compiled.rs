@@ -1,8 +1,10 @@
 //! A component that is compiled and checked, but not configured.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use record::grant::Grant;
 use record::transform::Description;
 use wasmtime::Store;
 use wasmtime::component::Component;
@@ -10,13 +12,15 @@ use wasmtime::component::types::ComponentItem;
 
 use crate::bindings::PluginPre;
 use crate::clock::START_TIME;
-use crate::engine::Engine;
+use crate::engine::{Engine, LoadOptions};
 use crate::error::PluginError;
+use crate::grants::Need;
 use crate::host::metrics::Registry;
 use crate::host::{HostData, Names, Phase};
 use crate::instance::{call_error, new_store};
 use crate::linked::{LinkOptions, Linked};
-use crate::{CONTRACT_VERSION, code, convert, description, section};
+use crate::usage::Usage;
+use crate::{CONTRACT_VERSION, code, convert, description, section, wasi};
 
 /// The memory of the instance in which a plugin describes itself.
 const DESCRIBE_MEMORY_BYTES: usize = 256 << 20;
@@ -39,9 +43,12 @@ pub(crate) struct Inner {
     pub(crate) pre: PluginPre<HostData>,
     pub(crate) description: Arc<Description>,
     pub(crate) uses: Uses,
+    pub(crate) grant: Grant,
+    needs: Vec<String>,
     imports: Vec<String>,
     exports: Vec<String>,
     digest: String,
+    bytes: u64,
     path: PathBuf,
 }
 
@@ -53,16 +60,24 @@ pub(crate) struct Uses {
 }
 
 impl Compiled {
-    pub(crate) fn new(engine: &Engine, bytes: &[u8], path: &Path) -> Result<Self, PluginError> {
+    pub(crate) fn new(engine: &Engine, bytes: &[u8], path: &Path, options: &LoadOptions) -> Result<Self, PluginError> {
+        check_size(bytes.len() as u64, path, options)?;
         check_kind(bytes, path)?;
         let digest = code::digest(bytes);
         let component = compile(engine, bytes, &digest, path)?;
-        let (imports, exports, uses) = surface(engine, &component, path)?;
+        let Surface {
+            imports,
+            exports,
+            needs,
+            uses,
+        } = surface(engine, &component, path, &options.grant)?;
         let wrong = |error: &wasmtime::Error| PluginError::WrongWorld {
             path: path.to_owned(),
             message: format!("{error:#}"),
         };
-        let pre = engine.linker().instantiate_pre(&component).map_err(|e| wrong(&e))?;
+        let mut linker = engine.linker().clone();
+        wasi::add_to_linker(&mut linker, &options.grant).map_err(|e| PluginError::Engine(format!("{e:#}")))?;
+        let pre = linker.instantiate_pre(&component).map_err(|e| wrong(&e))?;
         let handles_timers = exports.iter().any(|name| name.starts_with(TIMER_HANDLER));
         let pre = PluginPre::new(pre, handles_timers).map_err(|e| wrong(&e))?;
         let description = describe(engine, &pre, path)?;
@@ -92,9 +107,12 @@ impl Compiled {
                 pre,
                 description: Arc::new(description),
                 uses,
+                grant: options.grant.clone(),
+                needs,
                 imports,
                 exports,
                 digest,
+                bytes: bytes.len() as u64,
                 path: path.to_owned(),
             }),
         })
@@ -110,6 +128,13 @@ impl Compiled {
     #[must_use]
     pub fn imports(&self) -> &[String] {
         &self.inner.imports
+    }
+
+    /// The keys of a `[transforms.NAME.grant]` that the component cannot do without, as `env` or
+    /// `http`: its imports need them.
+    #[must_use]
+    pub fn needs(&self) -> &[String] {
+        &self.inner.needs
     }
 
     /// The interfaces that the component exports, with their versions.
@@ -130,6 +155,14 @@ impl Compiled {
         &self.inner.path
     }
 
+    /// Whether the component is as small as these options say.
+    ///
+    /// # Errors
+    /// [`PluginError::TooLarge`].
+    pub fn check_size(&self, options: &LoadOptions) -> Result<(), PluginError> {
+        check_size(self.inner.bytes, &self.inner.path, options)
+    }
+
     /// Gives the plugin a configuration, and tries it once.
     ///
     /// # Errors
@@ -148,8 +181,20 @@ impl std::fmt::Debug for Compiled {
     }
 }
 
+/// A component that is too large is not compiled, which would take its time.
+pub(crate) fn check_size(bytes: u64, path: &Path, options: &LoadOptions) -> Result<(), PluginError> {
+    if bytes > options.component_bytes_max {
+        return Err(PluginError::TooLarge {
+            path: path.to_owned(),
+            bytes,
+            max: options.component_bytes_max,
+        });
+    }
+    Ok(())
+}
+
 /// Only a component in WebAssembly's binary format: precompiled code would run unchecked.
-fn check_kind(bytes: &[u8], path: &Path) -> Result<(), PluginError> {
+pub(crate) fn check_kind(bytes: &[u8], path: &Path) -> Result<(), PluginError> {
     let message = match bytes.get(..8) {
         Some([0, b'a', b's', b'm', 0x0d, 0, 1, 0]) => return Ok(()),
         Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => {
@@ -169,41 +214,53 @@ fn compile(engine: &Engine, bytes: &[u8], digest: &str, path: &Path) -> Result<C
     if let Some(component) = engine.cache().and_then(|cache| cache.read(digest, engine.wasm())) {
         return Ok(component);
     }
-    let component = engine
-        .pool()
-        .install(|| Component::from_binary(engine.wasm(), bytes))
-        .map_err(|error| PluginError::NotAComponent {
-            path: path.to_owned(),
-            message: format!("{error:#}"),
-        })?;
+    // The compiler has been seen to panic on a component that uses what is switched off: whatever a
+    // file holds, it is refused.
+    let compiled = engine.pool().install(|| {
+        let compile = || Component::from_binary(engine.wasm(), bytes);
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(compile))
+    });
+    let component = match compiled {
+        Ok(compiled) => compiled.map_err(|error| format!("{error:#}")),
+        Err(_) => Err("the compiler gave up on it, as its message above says; please report it".to_owned()),
+    }
+    .map_err(|message| PluginError::NotAComponent {
+        path: path.to_owned(),
+        message,
+    })?;
     if let Some(cache) = engine.cache() {
         cache.write(digest, &component);
     }
     Ok(component)
 }
 
+/// What a component asks for and offers.
+struct Surface {
+    imports: Vec<String>,
+    exports: Vec<String>,
+    needs: Vec<String>,
+    uses: Uses,
+}
+
 /// The names of imports and exports. An import from elsewhere, and a missing export, are told here
 /// in clear words; their types are checked when the component is linked.
-fn surface(
-    engine: &Engine,
-    component: &Component,
-    path: &Path,
-) -> Result<(Vec<String>, Vec<String>, Uses), PluginError> {
+fn surface(engine: &Engine, component: &Component, path: &Path, grant: &Grant) -> Result<Surface, PluginError> {
     let wasm = engine.wasm();
     let types = component.component_type();
     let mut uses = Uses::default();
     let mut imports = Vec::new();
+    let mut needs = BTreeSet::new();
     for (name, item) in types.imports(wasm) {
         if !name.starts_with(PACKAGE) {
-            return Err(PluginError::ImportRefused {
-                path: path.to_owned(),
-                import: name.to_owned(),
-                remedy: if name.starts_with("wasi:") {
-                    "build it with `wasmill build`, for a target without WASI".to_owned()
-                } else {
-                    format!("only `{PACKAGE}*` may be imported")
-                },
-            });
+            let need = Need::of(name, &item.ty, wasm);
+            if !need.is_some_and(|need| need.is_met(grant)) {
+                return Err(PluginError::ImportRefused {
+                    path: path.to_owned(),
+                    import: name.to_owned(),
+                    remedy: need.map_or_else(|| format!("only `{PACKAGE}*` may be imported"), Need::remedy),
+                });
+            }
+            needs.extend(need);
         }
         if let (ComponentItem::ComponentInstance(instance), true) = (&item.ty, name.contains("/context@")) {
             for (function, _) in instance.exports(wasm) {
@@ -228,7 +285,17 @@ fn surface(
             });
         }
     }
-    Ok((imports, exports, uses))
+    // Any grant opens what needs just one.
+    if needs.len() > 1 {
+        needs.remove(&Need::Any);
+    }
+    let key = |need: Need| need.key().map(|key| key.split(' ').next().unwrap_or(key).to_owned());
+    Ok(Surface {
+        imports,
+        exports,
+        needs: needs.into_iter().filter_map(key).collect(),
+        uses,
+    })
 }
 
 /// Lets the plugin describe itself, in an instance that is thrown away.
@@ -243,7 +310,14 @@ fn describe(engine: &Engine, pre: &PluginPre<HostData>, path: &Path) -> Result<D
         output_bytes: DESCRIBE_OUTPUT_BYTES,
         ..Default::default()
     };
-    let mut store: Store<HostData> = new_store(engine, names, Arc::default(), limits, Arc::new(Registry::default()));
+    let mut store: Store<HostData> = new_store(
+        engine,
+        names,
+        Arc::default(),
+        limits,
+        Arc::new(Registry::new(0)),
+        Arc::new(Usage::default()),
+    );
     store.data_mut().phase = Phase::Describe;
     store.data_mut().clock.start(START_TIME);
     let failed = |error: &wasmtime::Error, data: &HostData, during| PluginError::Failed {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use record::transform::Description;
+use record::transform::{Description, Port, StoreSpec};
 use serde_json::{Value, json};
 
 const PORTS_MAX: usize = 256;
@@ -106,6 +106,52 @@ pub(crate) fn to_json(description: &Description) -> Value {
     })
 }
 
+/// A description from what the custom section holds; `None` when it is none. What is left out is as
+/// in [`Description::default`].
+pub(crate) fn of_json(value: &Value) -> Option<Description> {
+    let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
+    let flag = |value: &Value, key: &str| value[key].as_bool().unwrap_or_default();
+    let list = |key: &str| value[key].as_array().map(Vec::as_slice).unwrap_or_default();
+    value.as_object()?;
+    Some(Description {
+        name: text(value, "name"),
+        version: text(value, "version"),
+        doc: text(value, "doc"),
+        state_version: value["state_version"]
+            .as_u64()
+            .and_then(|version| version.try_into().ok())
+            .unwrap_or_default(),
+        inputs: list("inputs")
+            .iter()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
+        ports: list("ports")
+            .iter()
+            .map(|port| Port {
+                name: text(port, "name"),
+                doc: text(port, "doc"),
+                rekeys: flag(port, "rekeys"),
+            })
+            .collect(),
+        stores: list("stores")
+            .iter()
+            .map(|store| StoreSpec {
+                name: text(store, "name"),
+                doc: text(store, "doc"),
+                table: flag(store, "table"),
+                keyed: flag(store, "keyed"),
+                key_format: text(store, "key_format"),
+                value_format: text(store, "value_format"),
+            })
+            .collect(),
+        sets_timers: flag(value, "sets_timers"),
+        reads_headers: flag(value, "reads_headers"),
+        reads_origins: flag(value, "reads_origins"),
+        config_schema: text(value, "config_schema"),
+    })
+}
+
 /// The first difference between what a plugin said when it was built and what it says now.
 pub(crate) fn difference(then: &Value, now: &Value) -> Option<String> {
     if then == now {
@@ -124,7 +170,6 @@ pub(crate) fn difference(then: &Value, now: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use record::transform::{Port, StoreSpec};
 
     fn good() -> Description {
         Description {
@@ -177,6 +222,7 @@ mod tests {
         let mut other = good();
         other.state_version = 2;
         let (then, now) = (to_json(&good()), to_json(&other));
+        assert_eq!(of_json(&now), Some(other), "what is kept can be read again");
         assert_eq!(difference(&then, &then), None);
         assert_eq!(
             difference(&then, &now).as_deref(),

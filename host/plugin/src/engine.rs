@@ -1,34 +1,67 @@
 //! The engine: settings that all plugins share, and the clock that interrupts them.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use record::grant::Grant;
+use record::topology::Limits;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, OptLevel, Strategy, WasmFeatures};
 
 use crate::bindings::TimedTransform;
 use crate::code::CodeCache;
-use crate::compiled::Compiled;
+use crate::compiled::{self, Compiled};
 use crate::error::PluginError;
 use crate::host::HostData;
 
 /// How often running plugins are looked at.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The stack of a plugin. Threads that run plugins need as much again for the host: Rust's
-/// default of 2 MiB is enough.
-const STACK_BYTES: usize = 1 << 20;
-
-/// The memory of all instances of an engine together.
-const MEMORY_TOTAL_BYTES: usize = 4 << 30;
-
-/// How an [`Engine`] is made.
-#[derive(Clone, Debug, Default)]
+/// How an [`Engine`] is made: what holds for the whole process.
+#[derive(Clone, Debug)]
 pub struct EngineOptions {
     /// Where compiled code is kept; it is created with mode 0700. `None`: nowhere.
     pub cache_dir: Option<PathBuf>,
+    /// How much is kept there, in bytes. What has not been used for longest goes first.
+    pub cache_bytes_max: u64,
+    /// The memory of all instances together, in bytes.
+    pub memory_bytes_max: usize,
+    /// The stack of a plugin, in bytes. wasmtime has one setting for an engine, so this is no
+    /// limit of a transform. Threads that run plugins need as much again for the host: Rust's
+    /// default of 2 MiB is enough for 1 MiB here.
+    pub stack_bytes: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            cache_dir: None,
+            cache_bytes_max: 1 << 30,
+            memory_bytes_max: 4 << 30,
+            stack_bytes: 1 << 20,
+        }
+    }
+}
+
+/// How a component is loaded.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// What it may import beyond the contract.
+    pub grant: Grant,
+    /// The size that it may have, in bytes.
+    pub component_bytes_max: u64,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self {
+            grant: Grant::default(),
+            component_bytes_max: Limits::default().component_bytes,
+        }
+    }
 }
 
 /// Compiles and checks plugins. Cheap to clone; its clones share everything.
@@ -58,10 +91,13 @@ impl Engine {
     /// The processor is not supported, or the cache directory cannot be used.
     pub fn new(options: EngineOptions) -> Result<Self, PluginError> {
         let failed = |error: wasmtime::Error| PluginError::Engine(format!("{error:#}"));
-        let wasm = wasmtime::Engine::new(&config()).map_err(failed)?;
+        let wasm = wasmtime::Engine::new(&config(options.stack_bytes)).map_err(failed)?;
         let mut linker = Linker::new(&wasm);
         TimedTransform::add_to_linker::<_, HasSelf<HostData>>(&mut linker, |data| data).map_err(failed)?;
-        let cache = options.cache_dir.map(|dir| CodeCache::open(dir, &wasm)).transpose()?;
+        let cache = options
+            .cache_dir
+            .map(|dir| CodeCache::open(dir, options.cache_bytes_max, &wasm))
+            .transpose()?;
         start_clock(&wasm)?;
         Ok(Self {
             inner: Arc::new(Inner {
@@ -71,7 +107,7 @@ impl Engine {
                 pool: compile_pool()?,
                 memory: Arc::new(MemoryTotal {
                     used: AtomicUsize::new(0),
-                    limit: MEMORY_TOTAL_BYTES,
+                    limit: options.memory_bytes_max,
                 }),
             }),
         })
@@ -83,8 +119,23 @@ impl Engine {
     /// # Errors
     /// The file cannot be read, is no component, imports what it must not, or is no plugin.
     pub fn load(&self, path: &Path) -> Result<Compiled, PluginError> {
-        let bytes = std::fs::read(path).map_err(|error| PluginError::io("read", path, error))?;
-        self.load_bytes(&bytes, path)
+        self.load_with(path, &LoadOptions::default())
+    }
+
+    /// As [`Self::load`], with what is granted.
+    ///
+    /// # Errors
+    /// As [`Self::load`], or the file is too large.
+    pub fn load_with(&self, path: &Path, options: &LoadOptions) -> Result<Compiled, PluginError> {
+        let io = |error| PluginError::io("read", path, error);
+        let file = std::fs::File::open(path).map_err(io)?;
+        compiled::check_size(file.metadata().map_err(io)?.len(), path, options)?;
+        let mut bytes = Vec::new();
+        // The file may grow meanwhile, and what is no regular file has no length.
+        file.take(options.component_bytes_max.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(io)?;
+        self.load_bytes_with(&bytes, path, options)
     }
 
     /// As [`Self::load`], with the bytes at hand; `path` is for messages.
@@ -92,7 +143,15 @@ impl Engine {
     /// # Errors
     /// As [`Self::load`].
     pub fn load_bytes(&self, bytes: &[u8], path: &Path) -> Result<Compiled, PluginError> {
-        Compiled::new(self, bytes, path)
+        self.load_bytes_with(bytes, path, &LoadOptions::default())
+    }
+
+    /// As [`Self::load_with`], with the bytes at hand; `path` is for messages.
+    ///
+    /// # Errors
+    /// As [`Self::load_with`].
+    pub fn load_bytes_with(&self, bytes: &[u8], path: &Path, options: &LoadOptions) -> Result<Compiled, PluginError> {
+        Compiled::new(self, bytes, path, options)
     }
 
     pub(crate) fn wasm(&self) -> &wasmtime::Engine {
@@ -124,14 +183,14 @@ impl std::fmt::Debug for Engine {
 
 /// What plugins may use is fixed here, whatever later versions of wasmtime switch on.
 /// Instances are allocated on demand: there are few, they live long, and any memory limit fits.
-fn config() -> Config {
+fn config(stack_bytes: usize) -> Config {
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
         .cranelift_opt_level(OptLevel::Speed)
         .wasm_component_model(true)
         .epoch_interruption(true)
-        .max_wasm_stack(STACK_BYTES)
+        .max_wasm_stack(stack_bytes)
         // The same results on every machine.
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true);
@@ -141,11 +200,13 @@ fn config() -> Config {
         | WasmFeatures::MULTI_VALUE
         | WasmFeatures::REFERENCE_TYPES
         | WasmFeatures::TAIL_CALL
-        | WasmFeatures::EXTENDED_CONST;
+        | WasmFeatures::EXTENDED_CONST
+        // wasmtime joins components within a component (JavaScript's are such) by modules with the
+        // memories of both, and panics when those are off.
+        | WasmFeatures::MULTI_MEMORY;
     let off = WasmFeatures::THREADS
         | WasmFeatures::SHARED_EVERYTHING_THREADS
         | WasmFeatures::MEMORY64
-        | WasmFeatures::MULTI_MEMORY
         | WasmFeatures::GC
         | WasmFeatures::FUNCTION_REFERENCES
         | WasmFeatures::EXCEPTIONS

@@ -34,6 +34,20 @@ pub enum PluginError {
         /// What it is instead, and the remedy.
         message: String,
     },
+    /// The file is larger than a component may be.
+    #[error(
+        "{} has {bytes} bytes, and a component may have {max}; raise `component_mib` in the transform's limits \
+         if it is meant",
+        path.display()
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        max: u64,
+    },
     /// The component imports what plugins are not given.
     #[error("{} imports `{import}`, which Wasmill does not give to plugins: {remedy}", path.display())]
     ImportRefused {
@@ -89,12 +103,30 @@ pub enum PluginError {
         /// Everything that is wrong.
         problems: Vec<Problem>,
     },
-    /// A tool that is needed for building is not there, or the source cannot be built.
+    /// There is nothing to build, or a manifest is wrong.
+    #[error("{} is no plugin that can be built: {message}", dir.display())]
+    NoProject {
+        /// The directory.
+        dir: PathBuf,
+        /// What is wrong, and the remedy.
+        message: String,
+    },
+    /// A tool that is needed for building is not there, or is too old.
+    #[error("cannot build {}: {what}; {remedy}", dir.display())]
+    ToolMissing {
+        /// The plugin's directory.
+        dir: PathBuf,
+        /// What is missing.
+        what: String,
+        /// How to install it.
+        remedy: String,
+    },
+    /// The source cannot be built.
     #[error("cannot build {}: {message}", dir.display())]
     Build {
         /// The plugin's directory.
         dir: PathBuf,
-        /// What the tool said, and the remedy.
+        /// What the tool said.
         message: String,
     },
     /// The engine itself cannot be made.
@@ -107,7 +139,13 @@ impl PluginError {
     #[must_use]
     pub fn domain(&self) -> Domain {
         match self {
-            Self::Io { .. } | Self::Config { .. } | Self::Build { .. } | Self::NotAComponent { .. } => Domain::User,
+            Self::Io { .. }
+            | Self::Config { .. }
+            | Self::Build { .. }
+            | Self::NoProject { .. }
+            | Self::ToolMissing { .. }
+            | Self::NotAComponent { .. }
+            | Self::TooLarge { .. } => Domain::User,
             Self::ImportRefused { .. }
             | Self::WrongWorld { .. }
             | Self::BadDescription { .. }
@@ -131,6 +169,9 @@ impl PluginError {
             Self::Config { .. } => "E0208",
             Self::Build { .. } => "E0209",
             Self::Engine(_) => "E0210",
+            Self::TooLarge { .. } => "E0219",
+            Self::NoProject { .. } => "E0220",
+            Self::ToolMissing { .. } => "E0221",
         })
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use record::Batch;
 use record::topology::Limits;
 use record::transform::{Call, CallError, CallErrorKind, Description, Emitted, TimerCall, Transform};
+use wasmtime::component::ResourceTableError;
 use wasmtime::{Store, WasmBacktrace};
 
 use crate::bindings::Plugin;
@@ -18,7 +19,10 @@ use crate::host::state::Traffic;
 use crate::host::{HostData, HostError, Names, Phase, log};
 use crate::linked::{Linked, StartError};
 use crate::memory::Memory;
+use crate::usage::Usage;
 
+/// What wasmtime says when an instance holds too many handles of its own resources.
+const HANDLES_EXCEEDED: &str = "store handle limit exceeded";
 /// What a plugin logs as its last words starts so, when its SDK reports panics.
 const PANIC: &str = "panicked at";
 
@@ -50,12 +54,13 @@ pub(crate) fn new_store(
     description: Arc<Description>,
     limits: Limits,
     metrics: Arc<Registry>,
+    usage: Arc<Usage>,
 ) -> Store<HostData> {
     let data = HostData {
         phase: Phase::Describe,
         names,
         description,
-        memory: Memory::new(limits.memory_bytes, Arc::clone(engine.memory())),
+        memory: Memory::new(&limits, Arc::clone(engine.memory()), usage),
         clock: CallClock::new(),
         call: CallFacts::default(),
         state: None,
@@ -64,8 +69,9 @@ pub(crate) fn new_store(
             written_max: limits.output_bytes,
             answer_max: limits.memory_bytes,
         },
-        log: log::Log::new(),
+        log: log::Log::new(limits.log_per_second),
         metrics: Metrics::new(metrics),
+        wasi: None,
     };
     let mut store = Store::new(engine.wasm(), data);
     store.limiter(|data| &mut data.memory);
@@ -73,6 +79,7 @@ pub(crate) fn new_store(
     store.set_epoch_deadline(1);
     // What a guest hands to the host in one call is measured before it is copied.
     store.set_hostcall_fuel(limits.output_bytes);
+    store.set_max_component_handles(limits.handles);
     store
 }
 
@@ -92,7 +99,9 @@ impl Instance {
         }
     }
 
+    /// In place of one that is gone.
     fn start(&self) -> Result<Live, CallError> {
+        self.linked.inner.usage.recycled();
         self.linked.start().map_err(|error| match error {
             StartError::Failed { error, .. } => error,
             StartError::Refused(problems) => CallError {
@@ -201,23 +210,25 @@ impl Instance {
         }
         Ok(convert::without_failed(emitted))
     }
-}
 
-impl Transform for Instance {
-    fn description(&self) -> &Description {
-        self.linked.inner.compiled.description()
+    /// Counts what a call of so many records or timers uses.
+    fn metered(
+        &mut self,
+        count: usize,
+        call: impl FnOnce(&mut Self) -> Result<Emitted, CallError>,
+    ) -> Result<Emitted, CallError> {
+        let meter = self.linked.inner.usage.start(count);
+        let answer = call(self);
+        self.linked.inner.usage.end(&meter, count, &answer);
+        answer
     }
 
-    fn process(&mut self, call: Call<'_>) -> Result<Emitted, CallError> {
-        let records = call.batch.len();
-        if records == 0 {
-            return Ok(Emitted::default());
-        }
-        let mut live = self.begin(records)?;
+    fn run(&mut self, call: &mut Call<'_>) -> Result<Emitted, CallError> {
+        let mut live = self.begin(call.batch.len())?;
         let description = Arc::clone(&self.linked.inner.compiled.inner.description);
         let store = &mut live.store;
         let data = store.data_mut();
-        self.facts(&mut data.call, &call);
+        self.facts(&mut data.call, call);
         let origins = if description.reads_origins {
             convert::origins(call.batch, call.input)
         } else {
@@ -234,7 +245,7 @@ impl Transform for Instance {
         self.end(live, answer, call.batch)
     }
 
-    fn on_timers(&mut self, call: TimerCall<'_>) -> Result<Emitted, CallError> {
+    fn run_timers(&mut self, call: &mut TimerCall<'_>) -> Result<Emitted, CallError> {
         let mut live = self.begin(call.timers.len())?;
         let Some(handler) = &live.exports.timer_handler else {
             return Err(CallError {
@@ -245,9 +256,9 @@ impl Transform for Instance {
         };
         let store = &mut live.store;
         let data = store.data_mut();
-        self.timer_facts(&mut data.call, &call);
+        self.timer_facts(&mut data.call, call);
 
-        // As in `process`.
+        // As in `run`.
         data.state = call.state.0.take();
         let due = convert::take_due(call.clock, call.timers, call.names);
         store.set_epoch_deadline(1);
@@ -255,6 +266,23 @@ impl Transform for Instance {
         convert::put_back_due(call.timers, call.names, due);
         call.state.0 = store.data_mut().state.take();
         self.end(live, answer, call.timers)
+    }
+}
+
+impl Transform for Instance {
+    fn description(&self) -> &Description {
+        self.linked.inner.compiled.description()
+    }
+
+    fn process(&mut self, mut call: Call<'_>) -> Result<Emitted, CallError> {
+        match call.batch.len() {
+            0 => Ok(Emitted::default()),
+            records => self.metered(records, |instance| instance.run(&mut call)),
+        }
+    }
+
+    fn on_timers(&mut self, mut call: TimerCall<'_>) -> Result<Emitted, CallError> {
+        self.metered(call.timers.len(), |instance| instance.run_timers(&mut call))
     }
 
     fn recycle(&mut self) -> Result<(), CallError> {
@@ -272,6 +300,7 @@ pub(crate) fn call_error(error: &wasmtime::Error, data: &HostData) -> CallError 
             HostError::Misuse(_) => CallErrorKind::Misuse,
             HostError::Limit(_) => CallErrorKind::LimitExceeded,
             HostError::TimedOut(_) => CallErrorKind::TimedOut,
+            HostError::Exit(_) => CallErrorKind::Trap,
             HostError::Store(error) => CallErrorKind::of_store(error),
         };
         (kind, host.to_string())
@@ -279,7 +308,10 @@ pub(crate) fn call_error(error: &wasmtime::Error, data: &HostData) -> CallError 
         (CallErrorKind::LimitExceeded, refused.to_owned())
     } else if root.contains("fuel allocated for hostcalls") {
         let limit = data.traffic.written_max >> 20;
-        let message = format!("it handed out more than {limit} MiB in one call; raise `output_bytes` if it needs more");
+        let message = format!("it handed out more than {limit} MiB in one call; raise `output_mib` if it needs more");
+        (CallErrorKind::LimitExceeded, message)
+    } else if root.contains(HANDLES_EXCEEDED) || matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
+        let message = "it holds more handles than its limit; raise `handles` if it needs more".to_owned();
         (CallErrorKind::LimitExceeded, message)
     } else if error.is::<wasmtime::Trap>() {
         let message = match said {

@@ -25,20 +25,34 @@ mod convert;
 mod description;
 mod engine;
 mod error;
+mod grants;
 mod host;
 mod inspect;
 mod instance;
 mod linked;
 mod memory;
 mod section;
+mod usage;
+mod wasi;
 
-pub use build::{BuildOptions, BuildReport, build, build_all};
+pub use build::{BuildOptions, BuildReport, Language, build, build_all};
 pub use compiled::Compiled;
-pub use engine::{Engine, EngineOptions};
+pub use engine::{Engine, EngineOptions, LoadOptions};
 pub use error::{PluginError, Problem};
 pub use host::metrics::{MetricKind, MetricSnapshot, MetricValue};
-pub use inspect::{Inspection, inspect};
+pub use inspect::{Access, Import, Inspection, Refusal, inspect};
 pub use linked::{LinkOptions, Linked};
+pub use usage::UsageSnapshot;
+
+/// What the fuzz targets reach.
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing {
+    /// Drops the outputs of records that failed. `emitted` has passed its check.
+    #[must_use]
+    pub fn without_failed(emitted: record::transform::Emitted) -> record::transform::Emitted {
+        crate::convert::without_failed(emitted)
+    }
+}
 
 /// The version of the contract in `wit/` that this host serves.
 pub const CONTRACT_VERSION: &str = "0.1.0";

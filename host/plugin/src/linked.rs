@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use record::grant::Grant;
 use record::topology::Limits;
-use record::transform::{CallError, Transform};
+use record::transform::{CallError, CallErrorKind, Transform};
 
-use crate::clock::{CALL_TIME_MIN, START_TIME};
+use crate::clock::START_TIME;
 use crate::compiled::Compiled;
 use crate::error::{PluginError, Problem};
 use crate::host::metrics::{MetricSnapshot, Registry};
 use crate::host::{Names, Phase};
 use crate::instance::{Instance, Live, call_error, new_store};
+use crate::usage::{Usage, UsageSnapshot};
+use crate::wasi::Wasi;
 
 /// What a plugin is linked with.
 #[derive(Clone, Debug)]
@@ -38,6 +41,7 @@ pub(crate) struct Inner {
     pub(crate) limits: Limits,
     config_json: String,
     metrics: Arc<Registry>,
+    pub(crate) usage: Arc<Usage>,
 }
 
 /// Why an instance does not start.
@@ -55,9 +59,10 @@ impl Linked {
                     pipeline: options.pipeline,
                     transform: options.transform,
                 },
+                metrics: Arc::new(Registry::new(options.limits.metrics)),
                 limits: options.limits,
                 config_json: options.config_json,
-                metrics: Arc::new(Registry::default()),
+                usage: Arc::new(Usage::default()),
             }),
         };
         linked.start().map_err(|error| linked.plugin_error(error))?;
@@ -85,6 +90,24 @@ impl Linked {
         self.inner.metrics.snapshot()
     }
 
+    /// What the transform has used so far, over all its instances.
+    #[must_use]
+    pub fn usage(&self) -> UsageSnapshot {
+        self.inner.usage.snapshot()
+    }
+
+    /// What the transform is called.
+    #[must_use]
+    pub fn transform(&self) -> &Arc<str> {
+        &self.inner.names.transform
+    }
+
+    /// What it may use beyond the contract.
+    #[must_use]
+    pub fn grant(&self) -> &Grant {
+        &self.inner.compiled.inner.grant
+    }
+
     /// Starts and configures an instance.
     pub(crate) fn start(&self) -> Result<Live, StartError> {
         let inner = &*self.inner;
@@ -95,7 +118,20 @@ impl Linked {
             Arc::clone(&plugin.description),
             inner.limits,
             Arc::clone(&inner.metrics),
+            Arc::clone(&inner.usage),
         );
+        inner.usage.instance();
+        if !plugin.grant.is_empty() {
+            let wasi = Wasi::new(&plugin.grant, &inner.names, &inner.limits).map_err(|error| StartError::Failed {
+                during: "start",
+                error: CallError {
+                    kind: CallErrorKind::Refused,
+                    message: format!("{error:#}"),
+                    detail: String::new(),
+                },
+            })?;
+            store.data_mut().wasi = Some(Box::new(wasi));
+        }
         store.data_mut().phase = Phase::Describe;
         store.data_mut().clock.start(START_TIME);
         let started = plugin
@@ -137,8 +173,9 @@ impl Linked {
 
     /// The processor time of a call of so many records.
     pub(crate) fn call_time(&self, records: usize) -> Duration {
-        let ms = (records as u64).saturating_mul(self.inner.limits.time_ms_per_record);
-        Duration::from_millis(ms).max(CALL_TIME_MIN)
+        let limits = &self.inner.limits;
+        let ms = (records as u64).saturating_mul(limits.time_ms_per_record);
+        Duration::from_millis(ms.max(limits.time_ms_per_call))
     }
 
     fn plugin_error(&self, error: StartError) -> PluginError {

@@ -3,33 +3,35 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use record::topology::Limits;
 use wasmtime::ResourceLimiter;
 
 use crate::engine::MemoryTotal;
+use crate::usage::Usage;
 
 /// An element of a table is a pointer.
 const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
-/// What one component may consist of. Interpreters bring dozens of modules.
-const INSTANCES_MAX: usize = 1_000;
-const TABLES_MAX: usize = 1_000;
-const MEMORIES_MAX: usize = 100;
-
 /// Counts linear memories and tables of one instance against its own limit and the engine's.
 /// Growth beyond a limit is refused, as by a machine that has no more; the guest then traps or
 /// makes do.
 pub(crate) struct Memory {
     limit: usize,
+    /// Core instances, memories and tables.
+    parts: usize,
     used: usize,
     total: Arc<MemoryTotal>,
+    usage: Arc<Usage>,
     refused: Option<String>,
 }
 
 impl Memory {
-    pub(crate) fn new(limit: usize, total: Arc<MemoryTotal>) -> Self {
+    pub(crate) fn new(limits: &Limits, total: Arc<MemoryTotal>, usage: Arc<Usage>) -> Self {
         Self {
-            limit,
+            limit: limits.memory_bytes,
+            parts: limits.parts,
             used: 0,
             total,
+            usage,
             refused: None,
         }
     }
@@ -51,7 +53,7 @@ impl Memory {
     fn grow(&mut self, by: usize) -> bool {
         if self.used.saturating_add(by) > self.limit {
             self.refused = Some(format!(
-                "it asked for more memory than its limit of {} MiB; raise `memory_bytes` if it needs more",
+                "it asked for more memory than its limit of {} MiB; raise `memory_mib` if it needs more",
                 self.limit >> 20
             ));
             return false;
@@ -66,6 +68,7 @@ impl Memory {
             return false;
         }
         self.used += by;
+        self.usage.memory_peak(self.used);
         true
     }
 }
@@ -87,14 +90,14 @@ impl ResourceLimiter for Memory {
     }
 
     fn instances(&self) -> usize {
-        INSTANCES_MAX
+        self.parts
     }
 
     fn tables(&self) -> usize {
-        TABLES_MAX
+        self.parts
     }
 
     fn memories(&self) -> usize {
-        MEMORIES_MAX
+        self.parts
     }
 }

@@ -12,7 +12,8 @@ use wasmill_plugin as plugin;
 fn options(dir: &Path, out: &Path) -> BuildOptions {
     BuildOptions {
         dir: dir.to_owned(),
-        out_dir: out.to_owned(),
+        out: Some(out.to_owned()),
+        debug: false,
     }
 }
 
@@ -21,7 +22,10 @@ fn all_shipped_plugins_are_built_and_described() {
     let out = tempfile::tempdir().unwrap();
     let reports = build_all(&options(&common::plugins(), out.path())).unwrap();
     let names: Vec<_> = reports.iter().map(|report| report.name.as_str()).collect();
-    assert_eq!(names, ["enrich", "label", "temperature", "word_count", "word_split"]);
+    assert_eq!(
+        names,
+        ["enrich", "label", "sessions", "temperature", "word_count", "word_split"]
+    );
     for report in &reports {
         assert_eq!(report.path, out.path().join(format!("{}.wasm", report.name)));
         assert_eq!(report.size, std::fs::metadata(&report.path).unwrap().len());
@@ -32,19 +36,19 @@ fn all_shipped_plugins_are_built_and_described() {
                 .all(|import| import.starts_with("wasmill:plugin/"))
         );
     }
-    assert_eq!(reports[3].stores[0].name, "count");
-    assert_eq!(reports[3].stores[0].value_format, "u64-le");
+    assert_eq!(reports[4].stores[0].name, "count");
+    assert_eq!(reports[4].stores[0].value_format, "u64-le");
 }
 
 #[test]
 fn what_cannot_be_built_says_why() {
     let home = tempfile::tempdir().unwrap();
     let message = |dir: &Path| match build(&options(dir, home.path())).unwrap_err() {
-        PluginError::Build { message, .. } => message,
+        PluginError::Build { message, .. } | PluginError::NoProject { message, .. } => message,
         other => panic!("{other}"),
     };
-    assert!(message(home.path()).contains("no `Cargo.toml`"));
-    assert!(message(&common::plugins()).contains("workspace of 5 plugins"));
+    assert!(message(home.path()).contains("has one of `plugin.toml`, `Cargo.toml`"));
+    assert!(message(&common::plugins()).contains("6 plugins"));
     assert!(message(&common::plugins().join("sdk/rust")).contains("cdylib"));
     let broken = home.path().join("broken");
     std::fs::create_dir_all(broken.join("src")).unwrap();
@@ -55,4 +59,64 @@ fn what_cannot_be_built_says_why() {
     std::fs::write(broken.join("src/lib.rs"), "").unwrap();
     let error = build(&options(&broken, home.path())).unwrap_err();
     assert!(error.to_string().contains("lifecycle"), "{error}");
+}
+
+#[test]
+fn the_sdk_carries_the_contract() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+    assert_eq!(
+        read("plugins/sdk/rust/wit/plugin.wit"),
+        read("wit/plugin.wit"),
+        "copy wit/plugin.wit there: projects of `wasmill new` have the SDK alone"
+    );
+}
+
+/// Builds a plugin of a language when its tool answers; says so when it does not. With
+/// `WASMILL_TEST_LANGUAGES=all` a missing tool is a failure.
+fn built(language: &str, tool: &[&str], name: &str) {
+    let answers = std::process::Command::new(tool[0])
+        .args(&tool[1..])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    let all = std::env::var_os("WASMILL_TEST_LANGUAGES").is_some_and(|which| which == "all");
+    assert!(answers || !all, "{tool:?} does not answer");
+    if !answers {
+        eprintln!("passed over: {tool:?} does not answer");
+        return;
+    }
+    let out = tempfile::tempdir().unwrap();
+    let file = out.path().join("named.wasm");
+    let dir = common::plugins().join(language).join(name);
+    let report = build(&options(&dir, &file)).unwrap();
+    assert_eq!(report.path, file, "a file is taken as it is named");
+    assert_eq!(report.name, name);
+    assert_eq!(report.size, std::fs::metadata(&file).unwrap().len());
+    for import in &report.imports {
+        assert!(import.starts_with("wasmill:plugin/"), "{import}");
+    }
+    let inspection = plugin::inspect(&file, None).unwrap();
+    assert!(inspection.keeps_description);
+    assert_eq!(inspection.refusal, None);
+}
+
+#[test]
+fn go_is_built_without_wasi() {
+    built("go", &["go", "version"], "word_count");
+}
+
+#[test]
+fn c_is_built_without_wasi() {
+    built("c", &["python3", "-m", "ziglang", "version"], "word_count");
+}
+
+#[test]
+fn typescript_is_built_without_wasi() {
+    let esbuild = common::plugins().join("js/node_modules/.bin/esbuild");
+    built("js", &[esbuild.to_str().unwrap(), "--version"], "word_count");
+}
+
+#[test]
+fn python_is_built_without_wasi() {
+    built("python", &["componentize-py", "--version"], "word_count");
 }

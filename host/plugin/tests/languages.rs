@@ -47,7 +47,11 @@ fn components() -> Vec<(&'static str, PathBuf)> {
 
 fn engine(cache: Option<&Path>) -> Engine {
     let cache_dir = cache.map(Path::to_owned);
-    Engine::new(EngineOptions { cache_dir }).unwrap()
+    Engine::new(EngineOptions {
+        cache_dir,
+        ..EngineOptions::default()
+    })
+    .unwrap()
 }
 
 fn link(compiled: &Compiled) -> Linked {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use common::component;
+use common::handmade::contract;
 use plugin::{Engine, EngineOptions, PluginError};
 use wasmill_plugin as plugin;
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
@@ -32,10 +33,6 @@ fn dummy(wit: &[(&str, &str)], world: &str) -> Vec<u8> {
     let mut module = dummy_module(&resolve, world, ManglingAndAbi::Standard32);
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).unwrap();
     ComponentEncoder::default().module(&module).unwrap().encode().unwrap()
-}
-
-fn contract() -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit/plugin.wit")).unwrap()
 }
 
 #[test]
@@ -144,19 +141,49 @@ fn a_description_other_than_the_one_kept_is_refused() {
     assert!(error.to_string().contains("`doc`"), "{error}");
 }
 
+/// wasmtime makes a module with the memories of both, as for components of JavaScript.
+#[test]
+fn components_within_a_component_may_call_each_other() {
+    let component = wat::parse_str(
+        r#"(component
+            (component $a
+                (core module $m (memory (export "memory") 1)
+                    (func (export "f") (param i32 i32))
+                    (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 0))
+                (core instance $i (instantiate $m))
+                (func (export "f") (param "x" string)
+                    (canon lift (core func $i "f") (memory (core memory $i "memory"))
+                        (realloc (core func $i "realloc")))))
+            (component $b
+                (import "f" (func $f (param "x" string)))
+                (core module $libc (memory (export "memory") 1))
+                (core instance $libc (instantiate $libc))
+                (core func $lowered (canon lower (func $f) (memory (core memory $libc "memory"))))
+                (core module $m (import "" "f" (func (param i32 i32))))
+                (core instance (instantiate $m (with "" (instance (export "f" (func $lowered)))))))
+            (instance $a (instantiate $a))
+            (instance (instantiate $b (with "f" (func $a "f")))))"#,
+    )
+    .unwrap();
+    let error = load(&component).unwrap_err();
+    assert!(matches!(error, PluginError::WrongWorld { .. }), "{error}");
+}
+
 #[test]
 fn a_label_imports_next_to_nothing() {
-    let inspection = plugin::inspect(&component("label")).unwrap();
-    assert_eq!(inspection.contract, "wasmill:plugin@0.1.0");
+    let inspection = plugin::inspect(&component("label"), None).unwrap();
+    assert_eq!(inspection.contract.as_deref(), Some("wasmill:plugin@0.1.0"));
+    assert_eq!(inspection.refusal, None);
+    assert_eq!(inspection.is_cached, None);
     assert!(inspection.keeps_description);
     assert!(
         inspection
             .imports
             .iter()
-            .all(|import| import.starts_with("wasmill:plugin/"))
+            .all(|import| import.name.starts_with("wasmill:plugin/") && import.access == plugin::Access::Always)
     );
     assert!(
-        !inspection.imports.iter().any(|import| import.contains("context")),
+        !inspection.imports.iter().any(|import| import.name.contains("context")),
         "{:?}",
         inspection.imports
     );
@@ -165,7 +192,7 @@ fn a_label_imports_next_to_nothing() {
         "{:?}",
         inspection.producers
     );
-    assert_eq!(inspection.description.ports[0].name, "out");
+    assert_eq!(inspection.description.unwrap().ports[0].name, "out");
 }
 
 fn cache_files(dir: &Path) -> Vec<PathBuf> {
@@ -180,6 +207,7 @@ fn compiled_code_is_kept_checked_and_private() {
     let engine = |dir: &Path| {
         Engine::new(EngineOptions {
             cache_dir: Some(dir.to_owned()),
+            ..EngineOptions::default()
         })
         .unwrap()
     };

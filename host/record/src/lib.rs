@@ -14,6 +14,7 @@
 pub mod batch;
 pub mod column;
 pub mod error;
+pub mod grant;
 pub mod headers;
 pub mod log;
 pub mod offset;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::grant::Grant;
 use crate::transform::Description;
 
 /// A topic's place in [`Topology::topics`].
@@ -199,6 +200,8 @@ pub struct Node {
     pub on_error: OnError,
     /// The limits of its instances.
     pub limits: Limits,
+    /// What it may use beyond the contract.
+    pub grant: Grant,
     /// How far behind the largest event time the watermark is, which fires its timers.
     pub lateness: Duration,
     /// For each port, where its records go.
@@ -215,6 +218,7 @@ impl std::fmt::Debug for Node {
             .field("description", &self.description)
             .field("on_error", &self.on_error)
             .field("limits", &self.limits)
+            .field("grant", &self.grant)
             .field("lateness", &self.lateness)
             .field("ports", &self.ports)
             .field("changelog", &self.changelog)
@@ -222,15 +226,27 @@ impl std::fmt::Debug for Node {
     }
 }
 
-/// The limits of a plugin's instance.
+/// The limits of a plugin. The depth of its stack is a setting of the engine, so of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Linear memory of one instance, in bytes.
+    /// Linear memories and tables of one instance together, in bytes.
     pub memory_bytes: usize,
-    /// CPU time of one record, in milliseconds; a call has at least a second.
+    /// Processor time of one record, in milliseconds.
     pub time_ms_per_record: u64,
-    /// Output of one call, in bytes.
+    /// Processor time that a call has at least, however few records it has, in milliseconds.
+    pub time_ms_per_call: u64,
+    /// What one call may hand out, and what it may write to state, in bytes each.
     pub output_bytes: usize,
+    /// The size of the component, in bytes.
+    pub component_bytes: u64,
+    /// Core instances, memories and tables that one instance consists of; so many of each.
+    pub parts: usize,
+    /// Handles that an instance holds at once: its own resources, and those of what is granted.
+    pub handles: usize,
+    /// Messages a second that an instance may log, and twice as many at once.
+    pub log_per_second: u32,
+    /// Metrics of the transform, all label sets counted.
+    pub metrics: usize,
 }
 
 impl Default for Limits {
@@ -238,7 +254,13 @@ impl Default for Limits {
         Self {
             memory_bytes: 128 << 20,
             time_ms_per_record: 10,
+            time_ms_per_call: 1_000,
             output_bytes: 16 << 20,
+            component_bytes: 64 << 20,
+            parts: 1_000,
+            handles: 10_000,
+            log_per_second: 100,
+            metrics: 1_000,
         }
     }
 }

@@ -128,6 +128,14 @@ pub(crate) enum Failure {
         /// How many there were.
         all: usize,
     },
+    /// Something is in the place that was to be written to.
+    #[error("{what}")]
+    Taken {
+        /// What is there.
+        what: String,
+        /// What to do instead.
+        next: String,
+    },
     /// Cases of pipeline tests failed; each was shown.
     #[error("{failed} of {all} test cases failed")]
     Tests {
@@ -179,6 +187,7 @@ impl Failure {
             Self::Deadline { .. } => Code("E0807"),
             Self::Unwell { .. } => Code("E0808"),
             Self::Invalid { .. } => Code("E0809"),
+            Self::Taken { .. } => Code("E0831"),
             Self::Tests { .. } => Code("E0820"),
             Self::Log { source, .. } => source.code(),
             Self::State(source) => source.code(),
@@ -201,6 +210,7 @@ impl Failure {
             Self::Usage { next, .. }
             | Self::Input { next, .. }
             | Self::Pipeline { next, .. }
+            | Self::Taken { next, .. }
             | Self::Other { next, .. } => next.clone(),
             Self::File { .. } => "check the path and the rights on it".to_owned(),
             Self::Stdio { .. } => "check what is connected to it".to_owned(),
@@ -241,7 +251,9 @@ impl Failure {
     /// The exit code of a command that ends with this.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Usage { .. } | Self::Invalid { .. } | Self::Other { invalid: true, .. } => Exit::Invalid,
+            Self::Usage { .. } | Self::Taken { .. } | Self::Invalid { .. } | Self::Other { invalid: true, .. } => {
+                Exit::Invalid
+            }
             _ => Exit::Failed,
         }
     }

@@ -15,6 +15,7 @@ mod plugins;
 mod progress;
 mod records;
 mod reset;
+mod scaffold;
 mod signals;
 mod testing;
 mod time;

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pipeline::{ConfigProblem, Diagnostics, LoadOptions, Loaded, PluginProblem};
-use plugin::{Compiled, Engine, EngineOptions, LinkOptions, Linked, PluginError};
+use pipeline::{ConfigProblem, Diagnostics, Loaded, PluginProblem, PluginUse};
+use plugin::{Compiled, Engine, EngineOptions, LinkOptions, Linked, LoadOptions, PluginError};
+use record::grant::Grant;
 use record::log::Log;
 use record::sink::{Sink, SinkError};
 use record::source::{Source, SourceError};
@@ -41,7 +42,10 @@ pub(crate) struct Pipeline {
 pub(crate) struct Host {
     logs: Logs,
     engine: Option<Engine>,
-    compiled: HashMap<PathBuf, Compiled>,
+    /// By file and what it is granted, since that is what it is linked with.
+    compiled: HashMap<(PathBuf, Grant), Compiled>,
+    /// The transforms of each pipeline, in the order of the plan.
+    linked: HashMap<Arc<str>, Vec<Linked>>,
 }
 
 impl Host {
@@ -55,12 +59,12 @@ impl Host {
         args: &PipelineArgs,
         workers: Option<usize>,
     ) -> Result<Pipeline, Diagnostics> {
-        let options = LoadOptions {
+        let options = pipeline::LoadOptions {
             embedded: args.embedded.is_some(),
             set: args.set.clone(),
             plugin_root: args.plugin_root.clone().unwrap_or_else(|| PathBuf::from(".")),
             workers,
-            ..LoadOptions::default()
+            ..pipeline::LoadOptions::default()
         };
         let loaded = self.plan(file, &options)?;
         let place = match &args.embedded {
@@ -84,8 +88,8 @@ impl Host {
     ///
     /// # Errors
     /// As [`Self::check`].
-    pub(crate) fn plan(&mut self, file: &Path, options: &LoadOptions) -> Result<Loaded, Diagnostics> {
-        pipeline::load(file, options, &mut |path, config| self.describe(path, config))
+    pub(crate) fn plan(&mut self, file: &Path, options: &pipeline::LoadOptions) -> Result<Loaded, Diagnostics> {
+        pipeline::load(file, options, &mut |used| self.describe(used))
     }
 
     /// As [`Self::check`], and shows errors and warnings.
@@ -139,6 +143,7 @@ impl Host {
         incarnation: &str,
     ) -> Result<Arc<dyn task::Parts>, Failure> {
         let mut linked = HashMap::new();
+        let mut in_order = Vec::new();
         for node in topology.processes.iter().flat_map(|sub| &sub.nodes) {
             let options = LinkOptions {
                 pipeline: Arc::clone(&topology.pipeline),
@@ -147,7 +152,7 @@ impl Host {
                 limits: node.limits,
             };
             let link = self
-                .compiled(&node.plugin)
+                .compiled(&node.plugin, &node.grant, &node.limits)
                 .and_then(|compiled| Ok(compiled.link(options)?));
             let link = link.map_err(|error| Failure::Other {
                 code: error.code(),
@@ -159,13 +164,20 @@ impl Host {
                     LoadError::Registry(error) => error.next(),
                 },
             })?;
+            in_order.push(link.clone());
             linked.insert(Arc::clone(&node.name), link);
         }
+        self.linked.insert(Arc::clone(&topology.pipeline), in_order);
         Ok(Arc::new(Parts {
             linked,
             pipeline: Arc::clone(&topology.pipeline),
             incarnation: incarnation.to_owned(),
         }))
+    }
+
+    /// The transforms of a pipeline whose parts have been made, in the order of the plan.
+    pub(crate) fn transforms(&self, pipeline: &str) -> Vec<Linked> {
+        self.linked.get(pipeline).cloned().unwrap_or_default()
     }
 
     /// The plugin engine, made at the first use.
@@ -177,38 +189,51 @@ impl Host {
             Some(engine) => engine,
             None => Engine::new(EngineOptions {
                 cache_dir: plugins::cache_dir(),
+                ..EngineOptions::default()
             })?,
         };
         Ok(self.engine.insert(engine))
     }
 
     /// `path`: as the plan has it, a file or a reference to a registry.
-    fn compiled(&mut self, path: &Path) -> Result<&Compiled, LoadError> {
-        if !self.compiled.contains_key(path) {
+    fn compiled(&mut self, path: &Path, grant: &Grant, limits: &Limits) -> Result<&Compiled, LoadError> {
+        let options = LoadOptions {
+            grant: grant.clone(),
+            component_bytes_max: limits.component_bytes,
+        };
+        let key = (path.to_owned(), grant.clone());
+        if !self.compiled.contains_key(&key) {
             let file = plugins::file_of(path)?;
-            let compiled = self.engine()?.load(&file)?;
-            self.compiled.insert(path.to_owned(), compiled);
+            let compiled = self.engine()?.load_with(&file, &options)?;
+            self.compiled.insert(key.clone(), compiled);
         }
-        let lost = || PluginError::Engine("a plugin was lost".to_owned());
-        Ok(self.compiled.get(path).ok_or_else(lost)?)
+        let compiled = self
+            .compiled
+            .get(&key)
+            .ok_or_else(|| PluginError::Engine("a plugin was lost".to_owned()))?;
+        // One that another transform has loaded may be too large for this one.
+        compiled.check_size(&options)?;
+        Ok(compiled)
     }
 
-    fn describe(&mut self, path: &Path, config: &str) -> Result<Description, PluginProblem> {
-        let compiled = self.compiled(path).map_err(|error| match error {
-            LoadError::Plugin(error) => problem(&error),
-            LoadError::Registry(error) => PluginProblem::Remote {
-                code: error.code(),
-                message: error.to_string(),
-                help: error.next(),
-            },
-        })?;
+    fn describe(&mut self, used: PluginUse<'_>) -> Result<Description, PluginProblem> {
+        let compiled = self
+            .compiled(used.path, used.grant, &used.limits)
+            .map_err(|error| match error {
+                LoadError::Plugin(error) => problem(&error),
+                LoadError::Registry(error) => PluginProblem::Remote {
+                    code: error.code(),
+                    message: error.to_string(),
+                    help: error.next(),
+                },
+            })?;
         let description = compiled.description().clone();
         // Linking tries the config, which is all that is wanted here.
         let options = LinkOptions {
             pipeline: "".into(),
             transform: description.name.as_str().into(),
-            config_json: config.to_owned(),
-            limits: Limits::default(),
+            config_json: used.config.to_owned(),
+            limits: used.limits,
         };
         compiled.link(options).map_err(|e| problem(&e))?;
         Ok(description)

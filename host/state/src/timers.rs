@@ -70,6 +70,9 @@ struct Times {
     listed: Timestamp,
 }
 
+/// An entry of the list, and the timer's key and name.
+type Listed = (Vec<u8>, Vec<u8>, String);
+
 /// The timers of one task state.
 pub(crate) struct Timers<'a> {
     pub(crate) state: &'a mut dyn StateAccess,
@@ -171,8 +174,8 @@ impl Timers<'_> {
         Ok(is_due)
     }
 
-    /// The entries of the list at a time: the entry, and the timer's key and name.
-    fn listed_at(&mut self, clock: Clock, time: Timestamp) -> Result<Vec<(Vec<u8>, Vec<u8>, String)>, StoreError> {
+    /// The entries of the list at a time.
+    fn listed_at(&mut self, clock: Clock, time: Timestamp) -> Result<Vec<Listed>, StoreError> {
         let prefix = listed_prefix(clock, time);
         let mut found = Vec::new();
         let mut after: Option<Vec<u8>> = None;

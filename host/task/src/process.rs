@@ -101,7 +101,7 @@ pub(crate) enum StepEnd {
     /// As `Isolate`, of timers: they are run one by one.
     IsolateTimers { why: StepError },
     /// The part before a record or timer whose policy is `fail` is done; the task stands there.
-    Stopped { at: i64, verdict: Verdict },
+    Stopped { at: i64, verdict: Box<Verdict> },
     /// The state store cannot be read; nobody is guilty. The step is tried again.
     Trouble { why: String, is_damaged: bool },
 }
@@ -506,7 +506,7 @@ impl ProcessTask {
                     let at = batch.offsets[stop];
                     return Err(StepEnd::Stopped {
                         at,
-                        verdict: self.verdicts[&at].clone(),
+                        verdict: Box::new(self.verdicts[&at].clone()),
                     });
                 }
                 Err(StepError::Records(failures)) => {

@@ -71,7 +71,7 @@ pub(crate) enum Fired {
     /// A call failed and was undone. After a commit the timers are run one by one.
     Isolate { why: StepError },
     /// A timer failed whose policy is `fail`; it is still set.
-    Stopped { verdict: Verdict },
+    Stopped { verdict: Box<Verdict> },
     /// As [`crate::process::StepEnd::Trouble`].
     Trouble { why: String, is_damaged: bool },
 }
@@ -167,7 +167,9 @@ impl ProcessTask {
             };
             if let Some(verdict) = self.stops_at(&due, &id) {
                 self.undo(chain, &points)?;
-                return Err(Fired::Stopped { verdict });
+                return Err(Fired::Stopped {
+                    verdict: Box::new(verdict),
+                });
             }
             if self.is_solo() {
                 let rest = due.split_off(1);

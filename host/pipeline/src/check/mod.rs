@@ -1,6 +1,7 @@
 //! From the tree to [`Checked`]: everything that can be wrong is found here, as much of it at once
 //! as there is. A node with a mistake stays known by name, so that others are not blamed for it.
 
+mod grants;
 mod kafka;
 pub(crate) mod names;
 mod nodes;
@@ -17,7 +18,7 @@ use record::transform::Description;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
-pub use plugins::Describe;
+pub use plugins::{Describe, PluginUse};
 pub(crate) use shapes::check_shapes;
 
 use crate::LoadOptions;
@@ -216,6 +217,7 @@ fn assemble(
                 description: plugin.description,
                 on_error: raw.on_error.into(),
                 limits: (&raw.limits).into(),
+                grant: plugin.grant,
                 lateness: Duration::from_millis(raw.lateness_ms),
                 feeds,
             });

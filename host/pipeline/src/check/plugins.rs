@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use record::grant::Grant;
+use record::topology::Limits;
 use record::transform::Description;
 
+use super::grants;
 use crate::code;
 use crate::diagnostic::{Problem, nearest};
 use crate::raw::transforms::WasmTransform;
@@ -11,9 +14,22 @@ use crate::text::Span;
 use crate::value::{Entry, Table, Value};
 use crate::{ConfigProblem, PluginProblem};
 
-/// Answers what a plugin says of itself and of a config table (as JSON). The plugin is a file that is
-/// there, or an `oci://` reference as it is written, which the caller knows how to follow.
-pub type Describe<'a> = dyn FnMut(&Path, &str) -> Result<Description, PluginProblem> + 'a;
+/// Answers what a plugin says of itself and of its config.
+pub type Describe<'a> = dyn FnMut(PluginUse<'_>) -> Result<Description, PluginProblem> + 'a;
+
+/// A plugin as a transform uses it.
+#[derive(Clone, Copy, Debug)]
+pub struct PluginUse<'a> {
+    /// The component: a file that is there, or an `oci://` reference as it is written, which the caller
+    /// knows how to follow.
+    pub path: &'a Path,
+    /// The config table, as JSON.
+    pub config: &'a str,
+    /// The limits.
+    pub limits: Limits,
+    /// What the plugin may use beyond the contract.
+    pub grant: &'a Grant,
+}
 
 /// What a reference to a plugin in a registry starts with.
 const REMOTE: &str = "oci://";
@@ -27,6 +43,7 @@ pub(crate) struct Plugin {
     /// As JSON, as it is written.
     pub written: String,
     pub description: Description,
+    pub grant: Grant,
 }
 
 /// Where plugins may be.
@@ -38,6 +55,13 @@ pub(crate) struct Root<'a> {
     pub resolved: Option<PathBuf>,
     /// What placeholders hold: blanked out of what plugins say.
     pub secrets: &'a [String],
+}
+
+impl Root<'_> {
+    /// Whether a path, with its links resolved, lies under the root.
+    pub(super) fn holds(&self, resolved: &Path) -> bool {
+        self.resolved.as_ref().is_some_and(|root| resolved.starts_with(root))
+    }
 }
 
 pub(crate) fn plugin(
@@ -57,6 +81,7 @@ pub(crate) fn plugin(
     } else {
         locate(&raw.plugin, span, root, problems)
     };
+    let grant = grants::grant(table, &raw.grant, root, problems);
     let config = table.get("config");
     let mut bad = Vec::new();
     if let Some(config) = config {
@@ -80,7 +105,13 @@ pub(crate) fn plugin(
         value.sort_all_objects();
         value.to_string()
     });
-    match describe(&path, &json) {
+    let used = PluginUse {
+        path: &path,
+        config: &json,
+        limits: (&raw.limits).into(),
+        grant: &grant,
+    };
+    match describe(used) {
         Ok(description) => {
             check_description(&raw.plugin, &description, span, problems);
             (problems.len() == before).then_some(Plugin {
@@ -88,6 +119,7 @@ pub(crate) fn plugin(
                 config: json,
                 written,
                 description,
+                grant,
             })
         }
         Err(PluginProblem::Unusable(why)) => {
@@ -171,8 +203,7 @@ fn locate(plugin: &str, span: Span, root: &Root<'_>, problems: &mut Vec<Problem>
             return None;
         }
     };
-    let inside = root.resolved.as_ref().is_some_and(|root| resolved.starts_with(root));
-    if !inside {
+    if !root.holds(&resolved) {
         problems.push(
             Problem::new(
                 code::PLUGIN_OUTSIDE,

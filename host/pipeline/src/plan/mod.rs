@@ -174,6 +174,7 @@ impl Planner<'_> {
             description: transform.description.clone(),
             on_error: transform.on_error,
             limits: transform.limits,
+            grant: transform.grant.clone(),
             lateness: transform.lateness,
             ports,
             changelog: self.topics.changelogs[t],

@@ -37,24 +37,47 @@ pub(crate) struct WasmTransform {
     #[serde(default)]
     #[schemars(range(max = 31_536_000_000_u64))]
     pub lateness_ms: u64,
-    /// The limits of the plugin's instances.
+    /// The limits of the plugin.
     #[serde(default)]
     pub limits: Limits,
+    /// What the plugin may use beyond Wasmill's own interfaces. Nothing is granted unless it
+    /// stands here.
+    #[serde(default)]
+    pub grant: Grant,
 }
 
-/// The limits of a plugin's instance.
+/// The limits of a plugin.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Limits {
-    /// Memory of one instance, in MiB.
+    /// Memory and tables of one instance, in MiB.
     #[schemars(range(min = 1, max = 4096))]
     pub memory_mib: usize,
-    /// CPU time of one record, in milliseconds; a call has at least a second.
+    /// Processor time of one record, in milliseconds. Ten times as long by the clock on the wall.
     #[schemars(range(min = 1, max = 60_000))]
     pub time_ms: u64,
-    /// Output of one call, in MiB.
+    /// Processor time that a call has at least, however few records it has, in milliseconds.
+    #[schemars(range(min = 20, max = 60_000))]
+    pub call_time_ms: u64,
+    /// What one call may hand out, and what it may write to state, in MiB each.
     #[schemars(range(min = 1, max = 1024))]
     pub output_mib: usize,
+    /// The size of the component, in MiB.
+    #[schemars(range(min = 1, max = 1024))]
+    pub component_mib: u64,
+    /// Core instances, memories and tables that one instance consists of; so many of each.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub parts: usize,
+    /// Handles that an instance holds at once: its own resources, and those of what is granted.
+    #[schemars(range(min = 10, max = 1_000_000))]
+    pub handles: usize,
+    /// Messages a second that an instance may log, and twice as many at once; the rest is counted
+    /// and dropped.
+    #[schemars(range(min = 0, max = 100_000))]
+    pub log_per_second: u32,
+    /// Metrics of the transform, all label sets counted.
+    #[schemars(range(min = 0, max = 100_000))]
+    pub metrics: usize,
 }
 
 impl Default for Limits {
@@ -63,7 +86,13 @@ impl Default for Limits {
         Self {
             memory_mib: limits.memory_bytes >> 20,
             time_ms: limits.time_ms_per_record,
+            call_time_ms: limits.time_ms_per_call,
             output_mib: limits.output_bytes >> 20,
+            component_mib: limits.component_bytes >> 20,
+            parts: limits.parts,
+            handles: limits.handles,
+            log_per_second: limits.log_per_second,
+            metrics: limits.metrics,
         }
     }
 }
@@ -73,7 +102,48 @@ impl From<&Limits> for record::topology::Limits {
         Self {
             memory_bytes: raw.memory_mib << 20,
             time_ms_per_record: raw.time_ms,
+            time_ms_per_call: raw.call_time_ms,
             output_bytes: raw.output_mib << 20,
+            component_bytes: raw.component_mib << 20,
+            parts: raw.parts,
+            handles: raw.handles,
+            log_per_second: raw.log_per_second,
+            metrics: raw.metrics,
         }
     }
+}
+
+/// What a plugin may use beyond Wasmill's own interfaces.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Grant {
+    /// Environment variables that the plugin sees, by name. `[]` opens `wasi:cli/environment` and
+    /// shows nothing.
+    pub env: Option<Vec<String>>,
+    /// The clock on the wall and a monotonic one: `wasi:clocks`.
+    #[serde(default)]
+    pub clocks: bool,
+    /// Random numbers: `wasi:random`.
+    #[serde(default)]
+    pub random: bool,
+    /// Directories that the plugin sees: `wasi:filesystem`. `[]` opens it and shows nothing.
+    pub dir: Option<Vec<GrantedDir>>,
+    /// Servers that the plugin may send requests to: `wasi:http`. Each a scheme, a host and
+    /// perhaps a port, such as `"https://api.example.com"`. `[]` opens it and lets nothing out.
+    pub http: Option<Vec<String>>,
+}
+
+/// A directory that a plugin sees.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GrantedDir {
+    /// The directory, relative to the pipeline file and under the plugin root.
+    #[schemars(length(min = 1))]
+    pub path: String,
+    /// The absolute path under which the plugin finds it.
+    #[schemars(length(min = 1))]
+    pub guest: String,
+    /// Whether the plugin may write there.
+    #[serde(default)]
+    pub write: bool,
 }

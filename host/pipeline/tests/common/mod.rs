@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use record::error::Code;
 use record::topology::{InputRoute, PartitionCount, SubTopology, Target, Topology};
 use record::transform::{Description, Port, StoreSpec};
-use wasmill_pipeline::{ConfigProblem, Diagnostics, Env, LoadOptions, Loaded, PluginProblem, load_text};
+use wasmill_pipeline::{ConfigProblem, Diagnostics, Env, LoadOptions, Loaded, PluginProblem, PluginUse, load_text};
 
 /// `tests/`: holds `plugins/`, and is the plugin root.
 pub fn tests_dir() -> PathBuf {
@@ -43,7 +43,8 @@ fn plugin(name: &str, inputs: &[&str], ports: &[(&str, bool)], stores: &[(&str, 
 }
 
 /// Stands in for the plugin engine.
-pub fn describe(path: &Path, config: &str) -> Result<Description, PluginProblem> {
+pub fn describe(used: PluginUse<'_>) -> Result<Description, PluginProblem> {
+    let PluginUse { path, config, .. } = used;
     if let Some(reference) = path.to_str().filter(|path| path.starts_with("oci://")) {
         return match reference.split_once('@') {
             Some(_) => Ok(plugin("word_split", &[], &[("words", true), ("errors", false)], &[])),

@@ -4,31 +4,26 @@ use std::time::Instant;
 
 use tracing::Level;
 
-use super::HostData;
+use super::{HostData, Names};
 use crate::bindings::wasmill::plugin::log;
 
-/// Messages a second that an instance may write, and how many at once.
-const RATE: f64 = 100.0;
-const BURST: f64 = 200.0;
+/// So many seconds' messages may come at once.
+const BURST_SECONDS: f64 = 2.0;
 /// A longer message is cut.
-const MESSAGE_BYTES_MAX: usize = 8 << 10;
+pub(crate) const MESSAGE_BYTES_MAX: usize = 8 << 10;
 /// Users filter by this.
 const TARGET: &str = "wasmill::plugin";
 
 /// The log of one instance.
 pub(crate) struct Log {
-    tokens: f64,
-    refilled: Instant,
-    dropped: u64,
+    bucket: Bucket,
     last_error: Option<String>,
 }
 
 impl Log {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(per_second: u32) -> Self {
         Self {
-            tokens: BURST,
-            refilled: Instant::now(),
-            dropped: 0,
+            bucket: Bucket::new(per_second),
             last_error: None,
         }
     }
@@ -41,19 +36,59 @@ impl Log {
     pub(crate) fn last_error(&self) -> Option<&str> {
         self.last_error.as_deref()
     }
+}
 
-    /// Whether a message may be written; else it is counted.
-    fn admit(&mut self) -> bool {
+/// Messages at a bounded rate.
+pub(crate) struct Bucket {
+    per_second: f64,
+    tokens: f64,
+    refilled: Instant,
+    dropped: u64,
+}
+
+impl Bucket {
+    pub(crate) fn new(per_second: u32) -> Self {
+        let per_second = f64::from(per_second);
+        Self {
+            per_second,
+            tokens: per_second * BURST_SECONDS,
+            refilled: Instant::now(),
+            dropped: 0,
+        }
+    }
+
+    /// Whether a message may be written, and how many were dropped before it; else it is counted.
+    pub(crate) fn admit(&mut self) -> Option<u64> {
         let now = Instant::now();
-        let refill = now.duration_since(self.refilled).as_secs_f64() * RATE;
+        let refill = now.duration_since(self.refilled).as_secs_f64() * self.per_second;
         self.refilled = now;
-        self.tokens = (self.tokens + refill).min(BURST);
+        self.tokens = (self.tokens + refill).min(self.per_second * BURST_SECONDS);
         if self.tokens < 1.0 {
             self.dropped += 1;
-            return false;
+            return None;
         }
         self.tokens -= 1.0;
-        true
+        Some(std::mem::take(&mut self.dropped))
+    }
+}
+
+/// Writes a message of a transform, and how many before it were dropped.
+pub(crate) fn tell(names: &Names, at: Level, index: Option<u32>, message: &str, dropped: u64) {
+    let (pipeline, transform) = (&*names.pipeline, &*names.transform);
+    macro_rules! event {
+        ($level:expr) => {
+            tracing::event!(target: TARGET, $level, pipeline, transform, record = index, "{message}")
+        };
+    }
+    match at {
+        Level::TRACE => event!(Level::TRACE),
+        Level::DEBUG => event!(Level::DEBUG),
+        Level::INFO => event!(Level::INFO),
+        Level::WARN => event!(Level::WARN),
+        Level::ERROR => event!(Level::ERROR),
+    }
+    if dropped > 0 {
+        tracing::warn!(target: TARGET, pipeline, transform, "{dropped} messages before this one exceeded the rate");
     }
 }
 
@@ -93,25 +128,10 @@ impl log::Host for HostData {
 
     fn write(&mut self, at: log::Level, index: Option<u32>, mut message: String) -> wasmtime::Result<()> {
         cut(&mut message);
-        let kept = is_kept(at) && self.log.admit();
-        if kept {
-            let dropped = std::mem::take(&mut self.log.dropped);
-            let (pipeline, transform) = (&*self.names.pipeline, &*self.names.transform);
-            macro_rules! event {
-                ($level:expr) => {
-                    tracing::event!(target: TARGET, $level, pipeline, transform, record = index, "{message}")
-                };
-            }
-            match level(at) {
-                Level::TRACE => event!(Level::TRACE),
-                Level::DEBUG => event!(Level::DEBUG),
-                Level::INFO => event!(Level::INFO),
-                Level::WARN => event!(Level::WARN),
-                Level::ERROR => event!(Level::ERROR),
-            }
-            if dropped > 0 {
-                tracing::warn!(target: TARGET, pipeline, transform, "{dropped} messages before this one exceeded the rate");
-            }
+        if is_kept(at)
+            && let Some(dropped) = self.log.bucket.admit()
+        {
+            tell(&self.names, level(at), index, &message, dropped);
         }
         if at == log::Level::Error {
             self.log.last_error = Some(message);
@@ -126,10 +146,12 @@ mod tests {
 
     #[test]
     fn a_flood_is_cut_to_the_burst() {
-        let mut log = Log::new();
-        let admitted = (0..10_000).filter(|_| log.admit()).count();
+        let mut bucket = Bucket::new(100);
+        let admitted = (0..10_000).filter(|_| bucket.admit().is_some()).count();
         assert!((200..400).contains(&admitted), "{admitted}");
-        assert_eq!(log.dropped, 10_000 - admitted as u64);
+        assert_eq!(bucket.dropped, 10_000 - admitted as u64);
+        let mut none = Bucket::new(0);
+        assert!(none.admit().is_none());
     }
 
     #[test]

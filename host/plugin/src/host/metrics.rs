@@ -7,8 +7,6 @@ use parking_lot::Mutex;
 use super::{HostData, HostError, Phase, misuse};
 use crate::bindings::wasmill::plugin::metrics;
 
-/// Metrics of one transform, all label sets counted.
-const METRICS_MAX: usize = 1_000;
 const LABELS_MAX: usize = 16;
 const BOUNDS_MAX: usize = 100;
 const TEXT_BYTES_MAX: usize = 1_024;
@@ -59,16 +57,26 @@ pub struct MetricSnapshot {
 }
 
 /// The metrics of one transform, of all its instances.
-#[derive(Default)]
-pub(crate) struct Registry(Mutex<Vec<MetricSnapshot>>);
+pub(crate) struct Registry {
+    metrics: Mutex<Vec<MetricSnapshot>>,
+    /// How many there may be, all label sets counted.
+    max: usize,
+}
 
 impl Registry {
+    pub(crate) fn new(max: usize) -> Self {
+        Self {
+            metrics: Mutex::new(Vec::new()),
+            max,
+        }
+    }
+
     pub(crate) fn snapshot(&self) -> Vec<MetricSnapshot> {
-        self.0.lock().clone()
+        self.metrics.lock().clone()
     }
 
     fn define(&self, new: MetricSnapshot) -> Result<u32, String> {
-        let mut metrics = self.0.lock();
+        let mut metrics = self.metrics.lock();
         let found = metrics
             .iter()
             .position(|m| m.name == new.name && m.labels == new.labels);
@@ -79,8 +87,11 @@ impl Registry {
         }
         let at = match found {
             Some(at) => at,
-            None if metrics.len() >= METRICS_MAX => {
-                return Err(format!("more than {METRICS_MAX} metrics, label sets counted"));
+            None if metrics.len() >= self.max => {
+                return Err(format!(
+                    "more than {} metrics, label sets counted; raise `metrics` in the limits if it needs more",
+                    self.max
+                ));
             }
             None => {
                 metrics.push(new);
@@ -91,11 +102,11 @@ impl Registry {
     }
 
     fn kind(&self, metric: u32) -> Option<MetricKind> {
-        self.0.lock().get(metric as usize).map(|metric| metric.kind)
+        self.metrics.lock().get(metric as usize).map(|metric| metric.kind)
     }
 
     fn apply(&self, updates: &[(u32, f64)]) {
-        let mut metrics = self.0.lock();
+        let mut metrics = self.metrics.lock();
         for (metric, update) in updates {
             let Some(metric) = metrics.get_mut(*metric as usize) else {
                 continue;
@@ -247,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_value_on_a_bound_counts_below_it() {
-        let registry = Registry::default();
+        let registry = Registry::new(10);
         let number = registry
             .define(MetricSnapshot {
                 name: "h".to_owned(),

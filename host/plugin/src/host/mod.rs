@@ -16,6 +16,7 @@ use record::transform::Description;
 use crate::bindings::wasmill::plugin::types;
 use crate::clock::CallClock;
 use crate::memory::Memory;
+use crate::wasi::Wasi;
 
 /// Why a host function ends the call.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,9 @@ pub(crate) enum HostError {
     /// The plugin ran too long.
     #[error("{0}")]
     TimedOut(String),
+    /// The plugin ended itself.
+    #[error("{0}")]
+    Exit(String),
     /// State could not be used: not the plugin's fault.
     #[error("{0}")]
     Store(StoreError),
@@ -69,6 +73,8 @@ pub(crate) struct HostData {
     pub(crate) traffic: state::Traffic,
     pub(crate) log: log::Log,
     pub(crate) metrics: metrics::Metrics,
+    /// Made when something is granted.
+    pub(crate) wasi: Option<Box<Wasi>>,
 }
 
 impl HostData {

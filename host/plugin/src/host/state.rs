@@ -58,7 +58,7 @@ impl HostData {
         traffic.written = traffic.written.saturating_add(bytes);
         if traffic.written > traffic.written_max {
             return Err(limit(format!(
-                "it wrote more than {} MiB to state in one call; raise `output_bytes` if it needs more",
+                "it wrote more than {} MiB to state in one call; raise `output_mib` if it needs more",
                 traffic.written_max >> 20
             )));
         }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "no test uses all of it")]
 
+pub(crate) mod handmade;
 pub(crate) mod memory;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,11 @@ use memory::MapState;
 /// One for all tests: compiling is what takes time.
 pub(crate) static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     let cache_dir = Some(dist().join("test-cache"));
-    Engine::new(EngineOptions { cache_dir }).unwrap()
+    Engine::new(EngineOptions {
+        cache_dir,
+        ..EngineOptions::default()
+    })
+    .unwrap()
 });
 
 pub(crate) fn plugins() -> PathBuf {
@@ -28,6 +33,56 @@ pub(crate) fn plugins() -> PathBuf {
 
 fn dist() -> PathBuf {
     plugins().join("dist")
+}
+
+/// The memory of this process that is there, in bytes.
+pub(crate) fn resident() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = pages.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * rustix::param::page_size()
+}
+
+/// The component of a plugin that uses WASI: `wasmill build` would not leave it in.
+pub(crate) fn with_wasi(dir: &str) -> PathBuf {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap();
+    let dir = plugins().join(dir);
+    let name = dir.file_name().unwrap().to_str().unwrap().to_owned();
+    let output = std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args([
+            "build",
+            "--release",
+            "--lib",
+            "--target",
+            "wasm32-unknown-unknown",
+            "-p",
+            &name,
+        ])
+        .arg("--message-format=json")
+        .current_dir(&dir)
+        .env_remove("RUSTFLAGS")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let module = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .flat_map(|message| message["filenames"].as_array().cloned().unwrap_or_default())
+        .filter_map(|file| file.as_str().map(PathBuf::from))
+        .find(|file| file.ends_with(format!("{name}.wasm")))
+        .unwrap();
+    let module = std::fs::read(module).unwrap();
+    let component = wit_component::ComponentEncoder::default()
+        .module(&module)
+        .unwrap()
+        .encode()
+        .unwrap();
+    let path = dist().join(format!("test-{name}.wasm"));
+    let mut file = tempfile::NamedTempFile::new_in(dist()).unwrap();
+    std::io::Write::write_all(&mut file, &component).unwrap();
+    file.persist(&path).unwrap();
+    path
 }
 
 /// The component of a plugin's directory under `plugins`, built when its sources have changed.
@@ -52,7 +107,8 @@ pub(crate) fn component(dir: &str) -> PathBuf {
     if !path.is_file() {
         let report = plugin::build(&BuildOptions {
             dir: plugins().join(dir),
-            out_dir,
+            out: Some(out_dir),
+            debug: false,
         })
         .unwrap();
         assert_eq!(report.path, path);

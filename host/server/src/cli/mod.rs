@@ -7,6 +7,7 @@ mod consume;
 mod doctor;
 mod graph;
 mod inspect;
+mod new;
 mod produce;
 mod push;
 mod reset;
@@ -14,6 +15,7 @@ mod run;
 mod schema;
 mod test;
 mod validate;
+mod watch;
 
 use clap::{Parser, Subcommand};
 
@@ -50,6 +52,7 @@ enum Command {
     Run(run::RunArgs),
     Validate(validate::ValidateArgs),
     Graph(graph::GraphArgs),
+    New(new::NewArgs),
     Test(test::TestArgs),
     Build(build::BuildArgs),
     Inspect(inspect::InspectArgs),
@@ -88,6 +91,7 @@ fn dispatch(command: &Command, output: Output) -> Result<(), Failure> {
         Command::Run(args) => run::run(args, output),
         Command::Validate(args) => validate::run(args, output),
         Command::Graph(args) => graph::run(args, output),
+        Command::New(args) => new::run(args, output),
         Command::Test(args) => test::run(args, output),
         Command::Build(args) => build::run(args, output),
         Command::Inspect(args) => inspect::run(args, output),

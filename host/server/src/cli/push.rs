@@ -30,10 +30,16 @@ pub(crate) struct PushArgs {
 pub(crate) fn run(args: &PushArgs, output: Output) -> Result<(), Failure> {
     let target: Target = args.target.parse().map_err(|error| plugins::failure(&error))?;
     let inspection = inspect::inspect(&args.file)?;
+    let Some(description) = inspection.description else {
+        return Err(Failure::usage(
+            "it does not say what it is, so it is no plugin",
+            "`wasmill inspect` shows why",
+        ));
+    };
     let about = About {
-        name: inspection.description.name,
-        version: inspection.description.version,
-        imports: inspection.imports,
+        name: description.name,
+        version: description.version,
+        imports: inspection.imports.into_iter().map(|import| import.name).collect(),
         exports: inspection.exports,
     };
     let bar = output.waiting(&format!("pushing to {target}"));

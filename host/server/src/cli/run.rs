@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use plugin::{Linked, UsageSnapshot};
 use record::topology::Start;
 use record::{RecordOffset, TopicPartition};
 use serde_json::json;
@@ -76,7 +77,8 @@ pub(crate) fn run(args: &RunArgs, output: Output) -> Result<(), Failure> {
         if let Ok(mut all) = shutdowns.lock() {
             all.push(run.shutdown.clone());
         }
-        running.push(spawn(index, pipeline, run, ended.clone(), output)?);
+        let plugins = host.transforms(&pipeline.topology.pipeline);
+        running.push(spawn(index, pipeline, run, plugins, ended.clone(), output)?);
     }
     drop(ended);
     // A signal that came while threads were started was not for those that had none yet.
@@ -194,6 +196,7 @@ struct Running {
     file: PathBuf,
     shutdown: Shutdown,
     progress: Progress,
+    plugins: Vec<Linked>,
     ended: bool,
 }
 
@@ -203,6 +206,7 @@ fn spawn(
     index: usize,
     pipeline: &Pipeline,
     run: task::Run,
+    plugins: Vec<Linked>,
     ended: Sender<End>,
     output: Output,
 ) -> Result<Running, Failure> {
@@ -218,6 +222,7 @@ fn spawn(
         pipeline: Arc::clone(&name),
         file: pipeline.file.clone(),
         shutdown: run.shutdown.clone(),
+        plugins,
         ended: false,
     };
     tracing::info!(
@@ -324,7 +329,14 @@ fn tell_end(
         summary.elapsed.as_secs_f64(),
         in_words(counters)
     ));
+    for plugin in &one.plugins {
+        let usage = plugin.usage();
+        if usage.calls > 0 {
+            output.note(&format!("  `{}` {}", plugin.transform(), usage_in_words(&usage)));
+        }
+    }
     if output.is_json() {
+        let transforms: Vec<_> = one.plugins.iter().map(usage_as_json).collect();
         let failures: Vec<_> = summary
             .failures
             .iter()
@@ -350,6 +362,7 @@ fn tell_end(
                 "skipped": counters.skipped,
                 "commits": counters.commits,
                 "aborts": counters.aborts,
+                "transforms": transforms,
                 "failures": failures,
             })
             .to_string(),
@@ -366,6 +379,48 @@ fn tell_end(
             next: failure.remedy.clone(),
         }),
     }
+}
+
+fn usage_in_words(usage: &UsageSnapshot) -> String {
+    let mut words = format!(
+        "took {:.2} s of processor time in {} calls, {} MiB at most",
+        usage.cpu.as_secs_f64(),
+        usage.calls,
+        usage.memory_peak_bytes.div_ceil(1 << 20),
+    );
+    for (count, what) in [
+        (usage.traps, "trapped"),
+        (usage.timed_out, "timed out"),
+        (usage.limit_exceeded, "met a limit"),
+        (usage.refused, "were refused"),
+        (usage.misuse, "misused the host"),
+    ] {
+        if count > 0 {
+            words.push_str(&format!(", {count} {what}"));
+        }
+    }
+    words
+}
+
+fn usage_as_json(plugin: &Linked) -> serde_json::Value {
+    let usage = plugin.usage();
+    json!({
+        "transform": &**plugin.transform(),
+        "calls": usage.calls,
+        "records": usage.records,
+        "failed_records": usage.failed_records,
+        "outputs": usage.outputs,
+        "output_bytes": usage.output_bytes,
+        "cpu_seconds": usage.cpu.as_secs_f64(),
+        "memory_peak_bytes": usage.memory_peak_bytes,
+        "instances": usage.instances,
+        "recycled": usage.recycled,
+        "traps": usage.traps,
+        "timed_out": usage.timed_out,
+        "limit_exceeded": usage.limit_exceeded,
+        "refused": usage.refused,
+        "misuse": usage.misuse,
+    })
 }
 
 fn next_after(error: &RunError, one: &Running) -> String {

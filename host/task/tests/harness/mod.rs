@@ -279,6 +279,7 @@ pub fn word_count(on_error: OnError, delivery: Delivery) -> Topology {
         description,
         on_error,
         limits: Limits::default(),
+        grant: record::grant::Grant::default(),
         lateness: Duration::ZERO,
         ports: vec![vec![Target::Topic { topic: to, input: 0 }]],
         changelog,

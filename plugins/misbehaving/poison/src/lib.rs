@@ -74,6 +74,8 @@ impl Plugin for Poison {
             for i in 0..100_000 {
                 ctx.log(Level::Info, i);
             }
+        } else if says("leak") {
+            std::mem::forget(std::hint::black_box(vec![1u8; 1 << 10]));
         } else if says("grow") {
             // Within the limit, but more than half of it, and never given back.
             std::mem::forget(std::hint::black_box(vec![1u8; 70 << 20]));

@@ -350,7 +350,8 @@ extern void wasmill_plugin_timers_set(wasmill_plugin_timers_clock_t clock, timed
 // Takes a timer back.
 extern void wasmill_plugin_timers_cancel(wasmill_plugin_timers_clock_t clock, timed_transform_list_u8_t *key, timed_transform_string_t *name);
 // Sets one timer per key, a negative time cancels; in order, so the last of a repeated key and
-// name wins.
+// name wins. Each change has to be there, in the order in which the plugin made them: one that was
+// due before a later one took it back has fired.
 extern void wasmill_plugin_timers_set_many(wasmill_plugin_timers_clock_t clock, wasmill_plugin_timers_column_t *keys, wasmill_plugin_timers_column_t *names, timed_transform_list_s64_t *times);
 
 // Imported Functions from `wasmill:plugin/log@0.1.0`
@@ -376,7 +377,7 @@ extern int64_t wasmill_plugin_context_now(void);
 // The largest event time this task has seen up to this record, it included. Same on replay.
 extern int64_t wasmill_plugin_context_stream_time(uint32_t index);
 // The stream time less the lateness that the pipeline allows, at least -1. Event-time timers up
-// to it have fired. Same on replay.
+// to it have fired, or are just about to. Same on replay.
 extern int64_t wasmill_plugin_context_watermark(uint32_t index);
 // A seed for random numbers, from transform, origin and place among siblings, or from the
 // timer. Same on replay.

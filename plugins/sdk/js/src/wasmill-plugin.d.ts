@@ -19,7 +19,7 @@ declare module 'wasmill:plugin/context@0.1.0' {
   export function streamTime(index: number): bigint;
   /**
    * The stream time less the lateness that the pipeline allows, at least -1. Event-time timers up
-   * to it have fired. Same on replay.
+   * to it have fired, or are just about to. Same on replay.
    */
   export function watermark(index: number): bigint;
   /**

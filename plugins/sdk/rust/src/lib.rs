@@ -74,7 +74,7 @@ pub mod prelude {
 #[allow(missing_docs, unsafe_code, clippy::all, clippy::pedantic)]
 pub mod bindings {
     wit_bindgen::generate!({
-        path: "../../../wit",
+        path: "wit",
         world: "timed-transform",
         pub_export_macro: true,
         default_bindings_module: "wasmill_sdk::bindings",
