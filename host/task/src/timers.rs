@@ -297,6 +297,8 @@ impl ProcessTask {
             failure,
             timer: Some(id.to_string()),
         };
+        // One that was set again after it was disposed of, and has failed again.
+        self.disposed_timers.retain(|other| *other != id);
         self.timer_verdicts.insert(id, verdict);
     }
 
