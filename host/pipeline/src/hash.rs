@@ -59,17 +59,19 @@ fn describe(checked: &Checked, plan: &Topology) -> String {
             let config = checked.transforms.iter().find(|t| *t.name == *node.name);
             let plugin = &node.description;
             lines.push(format!(
-                "node {:?} {:?} {:?} {} {:?} {:?} {} {}",
+                "node {:?} {:?} {:?} {} {:?} {:?} {}",
                 node.name,
                 plugin.name,
                 plugin.version,
                 plugin.state_version,
                 node.on_error,
                 node.changelog.map(|topic| topic.0),
-                node.lateness.as_millis(),
                 config.map_or("", |t| t.written.as_str())
             ));
-            // Only where there is one: plans without grants keep the hash that they had.
+            // Only where there are any: plans without them keep the hash that they had.
+            if !node.lateness.is_zero() {
+                lines.push(format!("lateness {}", node.lateness.as_millis()));
+            }
             if !node.grant.is_empty() {
                 lines.push(format!("grant {}", node.grant.summary()));
             }

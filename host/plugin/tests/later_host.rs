@@ -76,10 +76,10 @@ fn linker(engine: &Engine) -> Linker<()> {
         let mut instance = linker
             .instance(&name.interface_id(interface.name.as_deref().unwrap()))
             .unwrap();
-        for function in interface.functions.keys().cloned() {
+        for function in interface.functions.keys() {
             let of = function.clone();
             instance
-                .func_new(&function, move |_, _, arguments, results| {
+                .func_new(function, move |_, _, arguments, results| {
                     answer(&of, arguments, results)
                 })
                 .unwrap();

@@ -53,6 +53,9 @@ fn fails(value: &str) -> (CallError, Runner) {
     (error, runner)
 }
 
+/// A record's key and value.
+type KeyAndValue<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
 #[test]
 fn a_panic_is_told_with_its_message() {
     let (error, _) = fails("poison");
@@ -124,7 +127,7 @@ fn a_chatterbox_is_cut_short() {
 #[test]
 fn whatever_a_record_holds_passes_through_or_fails_alone() {
     let mut runner = Runner::new(POISON, "{}");
-    let odd: [(Option<&[u8]>, Option<&[u8]>); 7] = [
+    let odd: [KeyAndValue<'_>; 7] = [
         (Some(b"\xff\xfe\x80"), Some(b"\xc3\x28\0\xff")),
         (Some(b"nan"), Some(b"{\"temp\":NaN}")),
         (Some(b""), Some(b"")),

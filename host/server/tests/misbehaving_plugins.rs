@@ -88,12 +88,12 @@ fn every_kind_of_misbehaviour_costs_its_own_record_only() {
     assert_eq!(summary["dead_letters"], guilty.len());
     let used = &summary["transforms"][0];
     assert_eq!(used["transform"], "pass");
-    // Each ends the call that it comes in, and the one in which it runs alone.
-    for (kind, least) in [("traps", 4), ("timed_out", 4), ("limit_exceeded", 6)] {
+    // Each ends the call in which it runs alone, and the first of a batch the call of all.
+    for (kind, least) in [("traps", 2), ("timed_out", 2), ("limit_exceeded", 3)] {
         assert!(used[kind].as_u64().unwrap() >= least, "{used}");
     }
     assert!(used["memory_peak_bytes"].as_u64().unwrap() <= 64 << 20, "{used}");
-    assert!(used["recycled"].as_u64().unwrap() >= 14, "{used}");
+    assert!(used["recycled"].as_u64().unwrap() > 7, "{used}");
 }
 
 #[test]

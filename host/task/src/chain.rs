@@ -121,7 +121,7 @@ impl Chain {
     /// value, its time. What leaves has roots that are numbers of timers.
     pub(crate) fn run_timers(
         &mut self,
-        due: Due<'_>,
+        due: &mut Due<'_>,
         states: &mut [StateSlot],
         stream_time: Timestamp,
         now: Timestamp,
@@ -159,7 +159,7 @@ impl Chain {
         now: Timestamp,
         stream_time: impl Fn(usize) -> Timestamp,
     ) -> Result<(), StepError> {
-        for i in 0..self.transforms.len() {
+        for (i, state) in states.iter_mut().enumerate() {
             let id = NodeId(i as u32);
             let arrived = std::mem::take(&mut step.arrived[i]);
             let Some(mut batch) = merge_by_root(arrived) else {
@@ -174,7 +174,7 @@ impl Chain {
                 siblings_before: 0,
                 lateness: self.lateness(i),
                 now,
-                state: &mut states[i],
+                state,
             };
             let emitted = self.transforms[i].process(call).map_err(|e| StepError::Call(id, e))?;
             check_failures(id, &emitted.failures, &batch)?;

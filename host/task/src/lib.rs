@@ -28,6 +28,7 @@ mod plan;
 mod process;
 mod restore;
 mod start;
+mod step;
 mod timers;
 mod topics;
 mod watchdog;

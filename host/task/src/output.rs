@@ -14,7 +14,8 @@ use record::{Batch, TopicPartition};
 use crate::chain::Chain;
 use crate::observer::{PartitionFailure, SOURCE};
 use crate::plan::now_ms;
-use crate::process::{Culprit, Verdict, Written};
+use crate::process::{Culprit, Verdict};
+use crate::step::Written;
 use crate::worker::{Owned, Solo, Stop, Worker};
 
 impl Worker {

@@ -22,7 +22,8 @@ use record::transform::{CallErrorKind, watermark};
 use record::{Batch, TopicPartition};
 
 use crate::chain::{Chain, Due, StepError, convicts};
-use crate::process::{Culprit, Part, ProcessTask, Verdict, Written};
+use crate::process::{Culprit, ProcessTask, Verdict};
+use crate::step::{Part, Written};
 
 /// A call has so many timers at most.
 const TIMERS_PER_CALL: usize = 256;
@@ -72,7 +73,7 @@ pub(crate) enum Fired {
     Isolate { why: StepError },
     /// A timer failed whose policy is `fail`; it is still set.
     Stopped { verdict: Box<Verdict> },
-    /// As [`crate::process::StepEnd::Trouble`].
+    /// As [`crate::step::StepEnd::Trouble`].
     Trouble { why: String, is_damaged: bool },
 }
 
@@ -184,13 +185,13 @@ impl ProcessTask {
             let mut failed = None;
             for timers in clean.chunks(TIMERS_PER_CALL) {
                 let mut batch = timer_batch(&self.at, timers, moment);
-                let due = Due {
+                let mut due = Due {
                     node,
                     clock: group.clock,
                     timers,
                     batch: &mut batch,
                 };
-                match chain.run_timers(due, &mut self.states, moment.stream_time, moment.now) {
+                match chain.run_timers(&mut due, &mut self.states, moment.stream_time, moment.now) {
                     Ok(outgoing) => parts.push(Part {
                         input: Some(batch),
                         outgoing,
@@ -296,6 +297,8 @@ impl ProcessTask {
             failure,
             timer: Some(id.to_string()),
         };
+        // One that was set again after it was disposed of, and has failed again.
+        self.disposed_timers.retain(|other| *other != id);
         self.timer_verdicts.insert(id, verdict);
     }
 

@@ -26,9 +26,10 @@ use crate::error::RunError;
 use crate::ingest::IngestTask;
 use crate::observer::PartitionFailure;
 use crate::plan::{LOG_TIMEOUT, Shared, now_ms};
-use crate::process::{Phase, ProcessTask, StepEnd, Verdict, Written};
+use crate::process::{Phase, ProcessTask, Verdict};
 use crate::restore::Restorer;
 use crate::start;
+use crate::step::{StepEnd, Written};
 
 /// A transaction that is open for longer is aborted by the broker. Not librdkafka's minute: what
 /// a dead process left open holds back readers for as long.

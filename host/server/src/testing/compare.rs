@@ -221,7 +221,7 @@ pub(crate) fn compare(case: &Case, loaded: &Loaded, outcome: &Outcome) -> Vec<Di
             let place = format!("final_state.{name}");
             // Bytes first: two numbers that JSON shows alike may not be the same.
             if expected != *got && !(a.iter().eq(&b) || lists_equal(&a, &b)) {
-                differences.push(of_lists(place, "entry", a, b));
+                differences.push(of_lists(place, "entry", &a, &b));
             }
         }
     }
@@ -306,12 +306,12 @@ fn compare_records(expected: &Expected, got: &[Produced]) -> Option<Difference> 
         .map(|(i, g)| of_produced(&got[*g], like(i)))
         .collect();
     let a: Vec<Json> = records.iter().map(of_expected).collect();
-    Some(of_lists(format!("expect.{}", expected.name), "record", a, b))
+    Some(of_lists(format!("expect.{}", expected.name), "record", &a, &b))
 }
 
 /// The difference of two lists that are not equal.
-fn of_lists(place: String, noun: &str, a: Vec<Json>, b: Vec<Json>) -> Difference {
-    let first = a.iter().zip(&b).position(|(a, b)| !equal(a, b));
+fn of_lists(place: String, noun: &str, a: &[Json], b: &[Json]) -> Difference {
+    let first = a.iter().zip(b).position(|(a, b)| !equal(a, b));
     let what = match first {
         Some(i) => {
             let number = i + 1;
@@ -348,7 +348,7 @@ fn of_lists(place: String, noun: &str, a: Vec<Json>, b: Vec<Json>) -> Difference
     Difference {
         place,
         what,
-        sides: Some((a, b)),
+        sides: Some((a, b.to_vec())),
     }
 }
 
@@ -420,8 +420,8 @@ fn compare_letters(expected: &[ExpectedLetter], got: &[Refused]) -> Option<Diffe
         }
         Json::from(map)
     });
-    let b = b.collect();
-    Some(of_lists("dead_letters".to_owned(), "dead letter", a, b))
+    let b: Vec<Json> = b.collect();
+    Some(of_lists("dead_letters".to_owned(), "dead letter", &a, &b))
 }
 
 /// How two outcomes of one case differ, the second got with other cuts.
@@ -461,7 +461,7 @@ pub(crate) fn compare_cuts(whole: &Outcome, other: &Outcome, cuts: &str) -> Opti
     let mut others = everything(other);
     let found = everything(whole).into_iter().find_map(|(place, a)| {
         let b = others.remove(&place).unwrap_or_default();
-        (a != b).then(|| of_lists(place, "record", a, b))
+        (a != b).then(|| of_lists(place, "record", &a, &b))
     });
     let mut difference = found.unwrap_or_else(|| Difference {
         place: "cuts".to_owned(),

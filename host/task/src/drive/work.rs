@@ -15,7 +15,8 @@ use super::{Cause, Cuts, Driver, Place, Refused};
 use crate::chain::StepError;
 use crate::error::RunError;
 use crate::observer::PartitionFailure;
-use crate::process::{StepEnd, Verdict, Written};
+use crate::process::Verdict;
+use crate::step::{StepEnd, Written};
 use crate::timers::{Fired, Moment};
 
 impl Driver {

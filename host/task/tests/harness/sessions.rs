@@ -75,6 +75,7 @@ fn text(session: Session) -> String {
     format!("{}-{}:{}", session.0, session.1, session.2)
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "as `map_err` hands it over")]
 fn failed(error: StoreError) -> CallError {
     CallError {
         kind: CallErrorKind::of_store(&error),

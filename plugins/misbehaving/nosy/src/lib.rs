@@ -63,7 +63,11 @@ impl Plugin for Nosy {
             }
             "print" => {
                 let line = format!("{rest}\n");
-                shown(stdout::get_stdout().blocking_write_and_flush(line.as_bytes()).map(|()| "printed".to_owned()))
+                shown(
+                    stdout::get_stdout()
+                        .blocking_write_and_flush(line.as_bytes())
+                        .map(|()| "printed".to_owned()),
+                )
             }
             "leak" => loop {
                 std::mem::forget(monotonic_clock::subscribe_duration(0));
@@ -91,13 +95,23 @@ fn root() -> std::result::Result<Descriptor, ErrorCode> {
 }
 
 fn read(path: &str) -> std::result::Result<String, ErrorCode> {
-    let file = root()?.open_at(PathFlags::SYMLINK_FOLLOW, path, OpenFlags::empty(), DescriptorFlags::READ)?;
+    let file = root()?.open_at(
+        PathFlags::SYMLINK_FOLLOW,
+        path,
+        OpenFlags::empty(),
+        DescriptorFlags::READ,
+    )?;
     let (bytes, _) = file.read(1 << 16, 0)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn write(path: &str, text: &str) -> std::result::Result<(), ErrorCode> {
-    let file = root()?.open_at(PathFlags::SYMLINK_FOLLOW, path, OpenFlags::CREATE, DescriptorFlags::WRITE)?;
+    let file = root()?.open_at(
+        PathFlags::SYMLINK_FOLLOW,
+        path,
+        OpenFlags::CREATE,
+        DescriptorFlags::WRITE,
+    )?;
     file.write(text.as_bytes(), 0).map(drop)
 }
 
