@@ -383,7 +383,10 @@ fn the_hash_tells_plans_apart() {
         ("[\"lines\"]\n[transforms", "[\"other\"]\n[transforms"),
         ("plugins/word_count", "plugins/temperature"),
         ("on_error = \"dead_letter\"", "on_error = \"skip\""),
-        ("on_error = \"dead_letter\"", "on_error = \"dead_letter\"\nlateness_ms = 5"),
+        (
+            "on_error = \"dead_letter\"",
+            "on_error = \"dead_letter\"\nlateness_ms = 5",
+        ),
         ("key = [\"word\"]\n[embedded", "key = [\"word\", \"day\"]\n[embedded"),
         ("name = \"word-count\"", "name = \"word-counts\""),
         (
