@@ -21,6 +21,17 @@ pub(crate) struct Outgoing {
     pub(crate) batch: Option<Batch>,
 }
 
+impl Outgoing {
+    /// The records, to be changed: a copy of the input batch where they are that batch.
+    pub(crate) fn own(&mut self, input: &Batch) -> &mut Batch {
+        self.batch.get_or_insert_with(|| {
+            let mut whole = input.clone();
+            whole.roots.clear();
+            whole
+        })
+    }
+}
+
 /// Why a step failed. Nothing of it counts.
 #[derive(Debug)]
 pub(crate) enum StepError {
@@ -212,6 +223,16 @@ fn check_failures(id: NodeId, failures: &[Failure], batch: &Batch) -> Result<(),
             .map(|failure| (batch.root(failure.index as usize), id, failure.clone()))
             .collect(),
     ))
+}
+
+/// What a call that has failed says of the only record or timer in it.
+pub(crate) fn failure_of(error: &CallError) -> Failure {
+    Failure {
+        index: 0,
+        code: error.kind.code().to_owned(),
+        message: error.message.clone(),
+        detail: error.detail.clone(),
+    }
 }
 
 /// A failure of the state store is nobody's record: the task waits instead of convicting one.

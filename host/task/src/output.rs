@@ -27,7 +27,7 @@ impl Worker {
             let input = part.input.as_ref().unwrap_or(input);
             part.outgoing.drain(..).map(move |out| (input, out))
         });
-        for (input, out) in outgoing {
+        for (input, mut out) in outgoing {
             let shared = Arc::clone(&self.shared);
             let topic = shared.topic(out.topic);
             let count = match self.partition_count(out.topic) {
@@ -37,22 +37,16 @@ impl Worker {
                     break;
                 }
             };
-            let mut own = out.batch;
             if matches!(topic.role, TopicRole::Repartition | TopicRole::Sink) {
-                let batch = own.get_or_insert_with(|| {
-                    let mut whole = input.clone();
-                    whole.roots.clear();
-                    whole
-                });
                 let mark = TaskMark {
                     input: out.input,
                     sub_topology: self.tasks.get(at).map_or(0, |owned| owned.sub as u32),
                     partition: at.partition,
                     stream_time: self.tasks.get(at).map_or(-1, |owned| owned.task.stream_time),
                 };
-                origin::attach(batch, input, mark);
+                origin::attach(out.own(input), input, mark);
             }
-            let batch = own.as_ref().unwrap_or(input);
+            let batch = out.batch.as_ref().unwrap_or(input);
             let partitions: Vec<u32> = (0..batch.len())
                 .map(|i| partition_for(batch.keys.get(i), at.partition, count))
                 .collect();

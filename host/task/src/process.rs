@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use record::error::Failure;
 use record::log::{Committed, Position};
 use record::offset::Timestamp;
-use record::origin::PositionNote;
+use record::origin::{DeadLetter, PositionNote};
 use record::store::InputPosition;
 use record::topology::{NodeId, OnError};
 use record::transform::StateSlot;
@@ -45,6 +45,20 @@ pub(crate) struct Verdict {
     pub(crate) failure: Failure,
     /// The timer that failed, in words; `None` for a record.
     pub(crate) timer: Option<String>,
+}
+
+impl Verdict {
+    /// The dead letter of what failed. `names`: see [`ProcessTask::names`].
+    pub(crate) fn letter<'a>(&'a self, chain: &'a Chain, names: &'a (String, String)) -> DeadLetter<'a> {
+        DeadLetter {
+            pipeline: &chain.pipeline,
+            node: &names.0,
+            plugin: &names.1,
+            code: &self.failure.code,
+            message: &self.failure.message,
+            detail: &self.failure.detail,
+        }
+    }
 }
 
 /// Where a task is in its life; the diagram stands above.

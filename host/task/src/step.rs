@@ -11,17 +11,16 @@ use std::sync::Arc;
 
 use record::error::Failure;
 use record::offset::Timestamp;
-use record::origin::DeadLetter;
 use record::store::StoreError;
 use record::timer::Clock;
 use record::topology::{NodeId, OnError};
 use record::transform::{CallError, CallErrorKind, watermark};
 use record::{Batch, TopicPartition};
 
-use crate::chain::{Chain, Outgoing, StepError, convicts};
+use crate::chain::{Chain, Outgoing, StepError, convicts, failure_of};
 use crate::keys;
 use crate::process::{Culprit, ProcessTask, Verdict};
-use crate::timers::{Fired, Moment};
+use crate::timers::Moment;
 
 /// Outputs, and what their roots point into.
 #[derive(Debug)]
@@ -67,6 +66,23 @@ pub(crate) enum StepEnd {
     Trouble { why: String, is_damaged: bool },
 }
 
+impl StepEnd {
+    pub(crate) fn of_store(error: &StoreError) -> Self {
+        Self::Trouble {
+            why: error.to_string(),
+            is_damaged: CallErrorKind::of_store(error) == CallErrorKind::StoreDamaged,
+        }
+    }
+
+    /// Of a call that nobody is guilty of.
+    pub(crate) fn of_call(error: &CallError) -> Self {
+        Self::Trouble {
+            why: error.to_string(),
+            is_damaged: error.kind == CallErrorKind::StoreDamaged,
+        }
+    }
+}
+
 impl ProcessTask {
     /// Runs a batch of the task's input. On success the task stands behind it.
     pub(crate) fn step(
@@ -95,13 +111,7 @@ impl ProcessTask {
         } else {
             self.step_with_timers(chain, batch, &times, now, written)
         };
-        match outcome {
-            Ok(()) => {
-                self.take_end();
-                StepEnd::Done
-            }
-            Err(end) => end,
-        }
+        self.ended(outcome)
     }
 
     /// Cuts the batch where timers fire: before the record that brings the watermark to their time,
@@ -119,14 +129,11 @@ impl ProcessTask {
         let mut try_at_once = batch.len();
         while from < batch.len() {
             self.fire_event_timers(chain, batch, from, times[from], now, written)?;
-            let mut to = from + 1;
-            while to < batch.len() && to - from < try_at_once {
-                match self.event_timer_is_due(chain, times[to]) {
-                    Ok(true) => break,
-                    Ok(false) => to += 1,
-                    Err(error) => return Err(trouble(&error)),
-                }
-            }
+            let due = match self.first_record_due(chain, times) {
+                Ok(due) => due.unwrap_or(batch.len()),
+                Err(error) => return Err(StepEnd::of_store(&error)),
+            };
+            let to = due.max(from + 1).min(from.saturating_add(try_at_once)).min(batch.len());
             match self.run(chain, batch, from..to, times, now, written) {
                 Ok(()) => {}
                 Err(StepEnd::Isolate {
@@ -162,40 +169,36 @@ impl ProcessTask {
             clocks: &[Clock::EventTime],
             cause: batch.origin(cause),
         };
-        let fired = self.fire(chain, &moment, written);
-        self.fired(fired)
+        self.fire(chain, &moment, written)
     }
 
-    /// Fires what is due where the task stands, between records.
-    pub(crate) fn fire_now(&mut self, chain: &mut Chain, now: Timestamp, written: &mut Written) -> StepEnd {
+    /// Fires what is due by these clocks where the task stands, between records.
+    pub(crate) fn fire_now(
+        &mut self,
+        chain: &mut Chain,
+        clocks: &[Clock],
+        now: Timestamp,
+        written: &mut Written,
+    ) -> StepEnd {
         let topic = Arc::clone(&self.at.topic);
         let moment = Moment {
             stream_time: self.stream_time,
             now,
-            clocks: &Clock::ALL,
+            clocks,
             cause: (&topic, self.at.partition, self.next.0 - 1),
         };
-        let fired = self.fire(chain, &moment, written);
-        match self.fired(fired) {
+        let outcome = self.fire(chain, &moment, written);
+        self.ended(outcome)
+    }
+
+    /// All is done, or what an outcome says.
+    fn ended(&mut self, outcome: Result<(), StepEnd>) -> StepEnd {
+        match outcome {
             Ok(()) => {
                 self.take_end();
                 StepEnd::Done
             }
             Err(end) => end,
-        }
-    }
-
-    fn fired(&mut self, fired: Fired) -> Result<(), StepEnd> {
-        self.fires = matches!(fired, Fired::More | Fired::Isolate { .. });
-        match fired {
-            Fired::All => Ok(()),
-            Fired::More => Err(StepEnd::More),
-            Fired::Isolate { why } => Err(StepEnd::IsolateTimers { why }),
-            Fired::Stopped { verdict } => Err(StepEnd::Stopped {
-                at: self.next.0,
-                verdict,
-            }),
-            Fired::Trouble { why, is_damaged } => Err(StepEnd::Trouble { why, is_damaged }),
         }
     }
 
@@ -227,20 +230,11 @@ impl ProcessTask {
         loop {
             let stop = self.first_stop(batch, range.clone());
             let end = stop.unwrap_or(range.end);
-            let keep: Vec<usize> = (range.start..end)
-                .filter(|i| !self.verdicts.contains_key(&batch.offsets[*i]))
-                .collect();
-            let outcome = if keep.len() == batch.len() {
+            let is_whole = range.start == 0 && end == batch.len();
+            let outcome = if is_whole && self.verdicts.range(batch.offsets[0]..).next().is_none() {
                 self.attempt(chain, batch, times, now)
-            } else if keep.is_empty() {
-                Ok(Vec::new())
             } else {
-                let mut some = batch.filtered(|i| keep.binary_search(&i).is_ok());
-                let some_times: Vec<_> = keep.iter().map(|i| times[*i]).collect();
-                // Back to indexes of the whole batch, which dead letters and origins use.
-                self.attempt(chain, &mut some, &some_times, now)
-                    .map(|outgoing| reroot(outgoing, &keep, &some))
-                    .map_err(|error| reroot_error(error, &keep))
+                self.attempt_some(chain, batch, range.start..end, times, now)
             };
             match outcome {
                 Ok(outgoing) => {
@@ -265,24 +259,38 @@ impl ProcessTask {
                     }
                 }
                 Err(StepError::Call(_, error)) if !convicts(&error) => {
-                    return Err(StepEnd::Trouble {
-                        why: error.to_string(),
-                        is_damaged: error.kind == CallErrorKind::StoreDamaged,
-                    });
+                    return Err(StepEnd::of_call(&error));
                 }
-                // A call of a single record has failed; its batch may have been cut for timers.
-                Err(StepError::Call(node, error)) if keep.len() == 1 && batch.len() == 1 => {
-                    let failure = Failure {
-                        index: 0,
-                        code: error.kind.code().to_owned(),
-                        message: error.message,
-                        detail: error.detail,
-                    };
-                    self.convict_node(chain, batch.offsets[keep[0]], node, failure);
+                // Not one that was cut out of a batch for timers: what is open is committed before a hunt.
+                Err(StepError::Call(node, error)) if batch.len() == 1 => {
+                    self.convict_node(chain, batch.offsets[0], node, failure_of(&error));
                 }
                 Err(why) => return Err(StepEnd::Isolate { why }),
             }
         }
+    }
+
+    /// As [`Self::attempt`], of those records in a range that are not convicted.
+    fn attempt_some(
+        &mut self,
+        chain: &mut Chain,
+        batch: &Batch,
+        range: Range<usize>,
+        times: &[Timestamp],
+        now: Timestamp,
+    ) -> Result<Vec<Outgoing>, StepError> {
+        let keep: Vec<usize> = range
+            .filter(|i| !self.verdicts.contains_key(&batch.offsets[*i]))
+            .collect();
+        if keep.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut some = batch.filtered(|i| keep.binary_search(&i).is_ok());
+        let some_times: Vec<_> = keep.iter().map(|i| times[*i]).collect();
+        // Back to indexes of the whole batch, which dead letters and origins use.
+        self.attempt(chain, &mut some, &some_times, now)
+            .map(|outgoing| reroot(outgoing, &keep, &some))
+            .map_err(|error| reroot_error(error, &keep))
     }
 
     fn convict_node(&mut self, chain: &Chain, offset: i64, node: NodeId, failure: Failure) {
@@ -316,8 +324,8 @@ impl ProcessTask {
         now: Timestamp,
     ) -> Result<Vec<Outgoing>, StepError> {
         let points = self.savepoints();
-        for slot in &mut self.states {
-            if let Some(state) = &mut slot.0 {
+        for &node in chain.timed() {
+            if let Some(state) = &mut self.states[node].0 {
                 let _ = state.earliest_set(Clock::EventTime);
             }
         }
@@ -346,14 +354,28 @@ impl ProcessTask {
         let mut cut: Option<usize> = None;
         for &node in chain.timed() {
             let set = self.states[node].0.as_mut()?.earliest_set(Clock::EventTime);
-            if let Some(time) = set {
-                let lateness = chain.lateness(node);
-                let at = times.partition_point(|stream_time| watermark(*stream_time, lateness) < time);
-                cut = Some(cut.map_or(at, |before| before.min(at)));
-            }
+            cut = cut
+                .into_iter()
+                .chain(set.map(|time| due_at(chain, node, times, time)))
+                .min();
         }
         // After the last record they fire without a cut.
         cut.filter(|at| *at < times.len() && times.len() > 1)
+    }
+
+    /// The first record that brings the watermark to the time of a timer that is set.
+    fn first_record_due(&mut self, chain: &Chain, times: &[Timestamp]) -> Result<Option<usize>, StoreError> {
+        let mut first: Option<usize> = None;
+        for &node in chain.timed() {
+            if let Some(state) = &mut self.states[node].0 {
+                let next = state.next_timer(Clock::EventTime)?;
+                first = first
+                    .into_iter()
+                    .chain(next.map(|time| due_at(chain, node, times, time)))
+                    .min();
+            }
+        }
+        Ok(first)
     }
 
     pub(crate) fn savepoints(&mut self) -> Vec<Option<u64>> {
@@ -400,18 +422,16 @@ impl ProcessTask {
                 written.skipped += 1;
                 continue;
             }
-            let (node, plugin) = self.names(chain, verdict.culprit);
-            let letter = DeadLetter {
-                pipeline: &chain.pipeline,
-                node: &node,
-                plugin: &plugin,
-                code: &verdict.failure.code,
-                message: &verdict.failure.message,
-                detail: &verdict.failure.detail,
-            };
-            letter.push(batch, i, written.letters(&self.at));
+            let names = self.names(chain, verdict.culprit);
+            verdict.letter(chain, &names).push(batch, i, written.letters(&self.at));
         }
     }
+}
+
+/// The first record whose stream time makes a timer of a node due; the number of records when none does.
+fn due_at(chain: &Chain, node: usize, times: &[Timestamp], time: Timestamp) -> usize {
+    let lateness = chain.lateness(node);
+    times.partition_point(|stream_time| watermark(*stream_time, lateness) < time)
 }
 
 fn reroot(mut outgoing: Vec<Outgoing>, keep: &[usize], clean: &Batch) -> Vec<Outgoing> {
@@ -438,12 +458,5 @@ fn reroot_error(error: StepError, keep: &[usize]) -> StepError {
         ),
         StepError::Cut(at) => StepError::Cut(keep[at]),
         call @ StepError::Call(..) => call,
-    }
-}
-
-fn trouble(error: &StoreError) -> StepEnd {
-    StepEnd::Trouble {
-        why: error.to_string(),
-        is_damaged: CallErrorKind::of_store(error) == CallErrorKind::StoreDamaged,
     }
 }

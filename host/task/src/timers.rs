@@ -13,7 +13,6 @@ use std::sync::Arc;
 
 use record::error::Failure;
 use record::offset::Timestamp;
-use record::origin::DeadLetter;
 use record::partitioner::murmur2;
 use record::store::StoreError;
 use record::timer::{Clock, Timer};
@@ -21,9 +20,9 @@ use record::topology::{NodeId, OnError};
 use record::transform::{CallErrorKind, watermark};
 use record::{Batch, TopicPartition};
 
-use crate::chain::{Chain, Due, StepError, convicts};
+use crate::chain::{Chain, Due, StepError, convicts, failure_of};
 use crate::process::{Culprit, ProcessTask, Verdict};
-use crate::step::{Part, Written};
+use crate::step::{Part, StepEnd, Written};
 
 /// A call has so many timers at most.
 const TIMERS_PER_CALL: usize = 256;
@@ -62,21 +61,6 @@ pub(crate) struct Moment<'a> {
     pub(crate) cause: (&'a Arc<str>, u32, i64),
 }
 
-/// How firing ended.
-#[derive(Debug)]
-pub(crate) enum Fired {
-    /// Nothing is due any more.
-    All,
-    /// More is due: after the worker had its turn.
-    More,
-    /// A call failed and was undone. After a commit the timers are run one by one.
-    Isolate { why: StepError },
-    /// A timer failed whose policy is `fail`; it is still set.
-    Stopped { verdict: Box<Verdict> },
-    /// As [`crate::step::StepEnd::Trouble`].
-    Trouble { why: String, is_damaged: bool },
-}
-
 /// The timers of one node and one time.
 struct Group {
     node: usize,
@@ -86,23 +70,30 @@ struct Group {
 
 impl ProcessTask {
     /// Fires what is due. `written` takes what comes of it.
-    pub(crate) fn fire(&mut self, chain: &mut Chain, moment: &Moment<'_>, written: &mut Written) -> Fired {
+    pub(crate) fn fire(
+        &mut self,
+        chain: &mut Chain,
+        moment: &Moment<'_>,
+        written: &mut Written,
+    ) -> Result<(), StepEnd> {
+        let outcome = self.fire_groups(chain, moment, written);
+        self.fires = matches!(outcome, Err(StepEnd::More | StepEnd::IsolateTimers { .. }));
+        outcome
+    }
+
+    fn fire_groups(&mut self, chain: &mut Chain, moment: &Moment<'_>, written: &mut Written) -> Result<(), StepEnd> {
         for _ in 0..FIRINGS_MAX {
-            let group = match self.first_due(chain, moment) {
-                Ok(Some(group)) => group,
-                Ok(None) => {
-                    self.solo_timers = false;
-                    return Fired::All;
-                }
-                Err(error) => return trouble(&error),
+            let first = self.first_due(chain, moment);
+            let Some(group) = first.map_err(|error| StepEnd::of_store(&error))? else {
+                self.solo_timers = false;
+                return Ok(());
             };
-            match self.fire_group(chain, &group, moment, written) {
-                Ok(()) if self.is_solo() => return Fired::More,
-                Ok(()) => {}
-                Err(ended) => return ended,
+            self.fire_group(chain, &group, moment, written)?;
+            if self.is_solo() {
+                break;
             }
         }
-        Fired::More
+        Err(StepEnd::More)
     }
 
     /// Whether each timer has a transaction of its own.
@@ -132,19 +123,6 @@ impl ProcessTask {
         Ok(first)
     }
 
-    /// Whether an event-time timer is due at a stream time.
-    pub(crate) fn event_timer_is_due(&mut self, chain: &Chain, stream_time: Timestamp) -> Result<bool, StoreError> {
-        for &node in chain.timed() {
-            if let Some(state) = &mut self.states[node].0
-                && let Some(time) = state.next_timer(Clock::EventTime)?
-                && time <= watermark(stream_time, chain.lateness(node))
-            {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
     /// Runs the timers of one group; on success they and their effects are part of the next commit.
     /// On failure nothing has happened, but for verdicts.
     fn fire_group(
@@ -153,7 +131,7 @@ impl ProcessTask {
         group: &Group,
         moment: &Moment<'_>,
         written: &mut Written,
-    ) -> Result<(), Fired> {
+    ) -> Result<(), StepEnd> {
         let node = NodeId(group.node as u32);
         let id = |timer: &Timer| TimerId {
             node,
@@ -162,21 +140,18 @@ impl ProcessTask {
         };
         loop {
             let points = self.savepoints();
-            let mut due = match self.take(group) {
-                Ok(due) => due,
-                Err(error) => return Err(trouble(&error)),
-            };
+            let mut due = self.take(group).map_err(|error| StepEnd::of_store(&error))?;
             if let Some(verdict) = self.stops_at(&due, &id) {
                 self.undo(chain, &points)?;
-                return Err(Fired::Stopped {
+                return Err(StepEnd::Stopped {
+                    at: self.next.0,
                     verdict: Box::new(verdict),
                 });
             }
             if self.is_solo() {
                 let rest = due.split_off(1);
-                if let Err(error) = self.set_again(group, &rest) {
-                    return Err(trouble(&error));
-                }
+                self.set_again(group, &rest)
+                    .map_err(|error| StepEnd::of_store(&error))?;
                 self.solo_timer = due.first().map(&id);
             }
             let (clean, convicted): (Vec<Timer>, Vec<Timer>) =
@@ -217,29 +192,20 @@ impl ProcessTask {
                     }
                 }
                 StepError::Call(_, error) if !convicts(&error) => {
-                    return Err(Fired::Trouble {
-                        is_damaged: error.kind == CallErrorKind::StoreDamaged,
-                        why: error.to_string(),
-                    });
+                    return Err(StepEnd::of_call(&error));
                 }
                 StepError::Call(culprit, error) => {
                     if let [timer] = timers {
-                        let failure = Failure {
-                            index: 0,
-                            code: error.kind.code().to_owned(),
-                            message: error.message.clone(),
-                            detail: error.detail.clone(),
-                        };
-                        self.convict_timer(chain, id(timer), culprit, failure);
+                        self.convict_timer(chain, id(timer), culprit, failure_of(&error));
                     }
                     // A trap may have taken long: what is open is committed before the hunt goes on.
                     self.solo_timers = true;
-                    return Err(Fired::Isolate {
+                    return Err(StepEnd::IsolateTimers {
                         why: StepError::Call(culprit, error),
                     });
                 }
                 StepError::Cut(_) => {
-                    return Err(Fired::Trouble {
+                    return Err(StepEnd::Trouble {
                         why: "timers are not cut".to_owned(),
                         is_damaged: false,
                     });
@@ -340,32 +306,19 @@ impl ProcessTask {
                 written.skipped += 1;
                 continue;
             }
-            let (node, plugin) = self.names(chain, verdict.culprit);
-            let letter = DeadLetter {
-                pipeline: &chain.pipeline,
-                node: &node,
-                plugin: &plugin,
-                code: &verdict.failure.code,
-                message: &verdict.failure.message,
-                detail: &verdict.failure.detail,
-            };
+            let names = self.names(chain, verdict.culprit);
             let timer = verdict.timer.as_deref().unwrap_or_default();
-            letter.push_timer(&batch, i, timer, written.letters(&self.at));
+            verdict
+                .letter(chain, &names)
+                .push_timer(&batch, i, timer, written.letters(&self.at));
         }
     }
 
-    fn undo(&mut self, chain: &mut Chain, points: &[Option<u64>]) -> Result<(), Fired> {
-        self.roll_back_to(chain, points).map_err(|error| Fired::Trouble {
+    fn undo(&mut self, chain: &mut Chain, points: &[Option<u64>]) -> Result<(), StepEnd> {
+        self.roll_back_to(chain, points).map_err(|error| StepEnd::Trouble {
             is_damaged: matches!(&error, StepError::Call(_, e) if e.kind == CallErrorKind::StoreDamaged),
             why: format!("{error:?}"),
         })
-    }
-}
-
-fn trouble(error: &StoreError) -> Fired {
-    Fired::Trouble {
-        why: error.to_string(),
-        is_damaged: CallErrorKind::of_store(error) == CallErrorKind::StoreDamaged,
     }
 }
 

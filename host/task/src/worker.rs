@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use record::error::Code;
 use record::log::{LogError, LogEvent, PollLimit, Polled, Session, SessionConfig, Writes};
 use record::origin;
+use record::timer::Clock;
 use record::topology::Delivery;
 use record::{Batch, NextOffset, TopicPartition};
 
@@ -456,6 +457,10 @@ impl Worker {
             })
             .map(|(at, _)| at.clone())
             .collect();
+        // The common case, in every turn.
+        if timed.is_empty() {
+            return Ok(());
+        }
         let none = Batch::new("".into(), 0);
         for at in timed {
             let is_solo = self.tasks.get(&at).is_some_and(|owned| owned.task.solo_timers);
@@ -465,7 +470,9 @@ impl Worker {
             let Some(owned) = self.tasks.get_mut(&at) else { continue };
             let mut written = Written::default();
             owned.task.solo_timer = None;
-            let end = owned.task.fire_now(&mut self.chains[owned.sub], now_ms(), &mut written);
+            let end = owned
+                .task
+                .fire_now(&mut self.chains[owned.sub], &Clock::ALL, now_ms(), &mut written);
             if is_solo {
                 self.solo = Some((at.clone(), Solo::Timer));
             }

@@ -1,6 +1,5 @@
 //! What the driver's tasks do: as a worker, without its log.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use record::error::Code;
@@ -17,7 +16,6 @@ use crate::error::RunError;
 use crate::observer::PartitionFailure;
 use crate::process::Verdict;
 use crate::step::{StepEnd, Written};
-use crate::timers::{Fired, Moment};
 
 impl Driver {
     /// Runs all tasks until none has anything to read.
@@ -74,28 +72,25 @@ impl Driver {
         if renew {
             self.chains[s].recycle().map_err(|error| trouble(&error))?;
         }
-        // As in a worker's task: what is left of a batch, in pieces, in order.
-        let mut waiting = VecDeque::from([batch]);
-        while let Some(mut batch) = waiting.pop_front() {
-            let Some(task) = self.tasks.get_mut(&place) else {
-                return Ok(());
-            };
+        let Some(task) = self.tasks.get_mut(&place) else {
+            return Ok(());
+        };
+        task.queue.push_back(batch);
+        while let Some(task) = self.tasks.get_mut(&place)
+            && let Some(mut batch) = task.queue.pop_front()
+        {
             let mut written = Written::default();
             let end = task.step(&mut self.chains[s], &mut batch, self.now, &mut written);
-            let next = task.next.0;
+            match &end {
+                StepEnd::More | StepEnd::IsolateTimers { .. } => task.put_back(&batch),
+                StepEnd::Isolate { .. } => task.isolate(&batch),
+                StepEnd::Stopped { .. } => task.queue.clear(),
+                StepEnd::Done | StepEnd::Trouble { .. } => {}
+            }
             self.write(place, &batch, written, None);
             match end {
-                StepEnd::Done => {}
-                StepEnd::More => waiting.push_front(batch.filtered(|i| batch.offsets[i] >= next)),
-                StepEnd::Isolate { .. } => {
-                    for i in (0..batch.len()).rev().filter(|i| batch.offsets[*i] >= next) {
-                        waiting.push_front(batch.filtered(|other| other == i));
-                    }
-                }
-                StepEnd::IsolateTimers { .. } => {
-                    self.commit(place)?;
-                    waiting.push_front(batch.filtered(|i| batch.offsets[i] >= next));
-                }
+                StepEnd::Done | StepEnd::More | StepEnd::Isolate { .. } => {}
+                StepEnd::IsolateTimers { .. } => self.commit(place)?,
                 StepEnd::Stopped { at, verdict } => {
                     self.stop(place, at, &verdict);
                     return Ok(());
@@ -118,26 +113,18 @@ impl Driver {
             let Some(task) = self.tasks.get_mut(&place) else {
                 return Ok(());
             };
-            let topic = Arc::clone(&task.at.topic);
-            let moment = Moment {
-                stream_time: task.stream_time,
-                now: self.now,
-                clocks: &[clock],
-                cause: (&topic, task.at.partition, task.next.0 - 1),
-            };
             let mut written = Written::default();
-            let next = task.next.0;
-            let fired = task.fire(&mut self.chains[s], &moment, &mut written);
+            let end = task.fire_now(&mut self.chains[s], &[clock], self.now, &mut written);
             let put = (clock == Clock::WallClock).then_some(self.puts);
             self.write(place, &none, written, put);
-            match fired {
-                Fired::All => return Ok(()),
-                Fired::More | Fired::Isolate { .. } => self.commit(place)?,
-                Fired::Stopped { verdict } => {
-                    self.stop(place, next, &verdict);
+            match end {
+                StepEnd::Done => return Ok(()),
+                StepEnd::More | StepEnd::Isolate { .. } | StepEnd::IsolateTimers { .. } => self.commit(place)?,
+                StepEnd::Stopped { at, verdict } => {
+                    self.stop(place, at, &verdict);
                     return Ok(());
                 }
-                Fired::Trouble { why, .. } => return Err(RunError::Store(StoreError::Misuse(why))),
+                StepEnd::Trouble { why, .. } => return Err(RunError::Store(StoreError::Misuse(why))),
             }
         }
     }
@@ -178,23 +165,17 @@ impl Driver {
                     partition,
                 })
                 .collect();
-            for out in part.outgoing {
-                let mut own = out.batch;
+            for mut out in part.outgoing {
                 if self.topology.topic(out.topic).role == TopicRole::Repartition {
-                    let batch = own.get_or_insert_with(|| {
-                        let mut whole = input.clone();
-                        whole.roots.clear();
-                        whole
-                    });
                     let mark = TaskMark {
                         input: out.input,
                         sub_topology: s as u32,
                         partition,
                         stream_time,
                     };
-                    origin::attach(batch, input, mark);
+                    origin::attach(out.own(input), input, mark);
                 }
-                let batch = own.as_ref().unwrap_or(input);
+                let batch = out.batch.as_ref().unwrap_or(input);
                 for i in 0..batch.len() {
                     let to = partition_for(batch.keys.get(i), partition, self.partitions);
                     self.hold(out.topic, to, batch, i, causes[batch.root(i)]);
