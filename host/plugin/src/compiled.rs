@@ -20,16 +20,12 @@ use crate::host::{HostData, Names, Phase};
 use crate::instance::{call_error, new_store};
 use crate::linked::{LinkOptions, Linked};
 use crate::usage::Usage;
-use crate::{CONTRACT_VERSION, code, convert, description, section, wasi};
+use crate::{CONTRACT_VERSION, PACKAGE, TIMER_HANDLER, code, convert, description, section, wasi};
 
 /// The memory of the instance in which a plugin describes itself.
 const DESCRIBE_MEMORY_BYTES: usize = 256 << 20;
 /// What it may hand out.
 const DESCRIBE_OUTPUT_BYTES: usize = 16 << 20;
-/// All that plugins may import or export is in here.
-const PACKAGE: &str = "wasmill:plugin/";
-/// What a plugin exports that sets timers; the version follows.
-const TIMER_HANDLER: &str = "wasmill:plugin/timer-handler@";
 const EXPORTS: [&str; 2] = ["lifecycle", "processor"];
 
 /// A component that is compiled and checked, and has described itself. Cheap to clone.
@@ -73,7 +69,10 @@ impl Compiled {
         } = surface(engine, &component, path, &options.grant)?;
         let wrong = |error: &wasmtime::Error| PluginError::WrongWorld {
             path: path.to_owned(),
-            message: format!("{error:#}"),
+            message: format!(
+                "{error:#}; it may have been built against another version of the contract: build it again with \
+                 `wasmill build`"
+            ),
         };
         let mut linker = engine.linker().clone();
         wasi::add_to_linker(&mut linker, &options.grant).map_err(|e| PluginError::Engine(format!("{e:#}")))?;

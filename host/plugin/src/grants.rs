@@ -36,22 +36,29 @@ const ANY: [&str; 8] = [
 ];
 
 impl Need {
-    /// What the import of this name needs. `None`: it is none of WASI's.
+    /// What an import needs. `None`: it is none of WASI's.
     pub(crate) fn of(name: &str, item: &ComponentItem, wasm: &wasmtime::Engine) -> Option<Self> {
+        let need = Self::of_name(name)?;
+        // One interface imports another for its types: that reaches nothing.
+        if need != Self::Never
+            && let ComponentItem::ComponentInstance(instance) = item
+            && instance
+                .exports(wasm)
+                .all(|(_, export)| matches!(export.ty, ComponentItem::Type(_)))
+        {
+            return Some(Self::Any);
+        }
+        Some(need)
+    }
+
+    /// What the functions of the interface of this name need. `None`: it is none of WASI's.
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
         if !name.starts_with("wasi:") {
             return None;
         }
         let (interface, version) = name.split_once('@').unwrap_or((name, ""));
         if !version.starts_with("0.2.") {
             return Some(Self::Never);
-        }
-        // One interface imports another for its types: that reaches nothing.
-        if let ComponentItem::ComponentInstance(instance) = item
-            && instance
-                .exports(wasm)
-                .all(|(_, export)| matches!(export.ty, ComponentItem::Type(_)))
-        {
-            return Some(Self::Any);
         }
         Some(match interface {
             "wasi:cli/environment" => Self::Env,
@@ -98,16 +105,5 @@ impl Need {
             ),
             None => "no grant opens it; build it with `wasmill build`, for a target without WASI".to_owned(),
         }
-    }
-}
-
-/// Everything opened, and nothing handed over: for looking at a component.
-pub(crate) fn opened() -> Grant {
-    Grant {
-        env: Some(Vec::new()),
-        clocks: true,
-        random: true,
-        dirs: Some(Vec::new()),
-        http: Some(Vec::new()),
     }
 }

@@ -4,14 +4,14 @@
 use std::path::{Path, PathBuf};
 
 use record::error::Code;
+use record::grant::Grant;
 use record::transform::Description;
 use wasmparser::{Parser, Payload};
 
 use crate::engine::{Engine, EngineOptions, LoadOptions};
 use crate::error::PluginError;
-use crate::{CONTRACT_VERSION, code, compiled, grants, section};
-
-const PACKAGE: &str = "wasmill:plugin/";
+use crate::grants::Need;
+use crate::{PACKAGE, code, compiled, section};
 
 /// What a component is. Ports, stores and the state version are in its description.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,7 +105,7 @@ pub fn inspect(path: &Path, cache_dir: Option<PathBuf>) -> Result<Inspection, Pl
                 message: error.to_string(),
             };
             let opened = LoadOptions {
-                grant: grants::opened(),
+                grant: Grant::opened(),
                 component_bytes_max: u64::MAX,
             };
             // What a grant would open may still say what it is.
@@ -183,23 +183,17 @@ fn world(exports: &[String]) -> Option<&'static str> {
 
 /// What opens the import of this name.
 fn access(name: &str) -> Access {
-    let (interface, version) = name.split_once('@').unwrap_or((name, CONTRACT_VERSION));
-    if interface.starts_with(PACKAGE) {
+    if name.starts_with(PACKAGE) {
         return Access::Always;
     }
-    if !version.starts_with("0.2.") {
-        return Access::Never;
-    }
-    match interface {
-        "wasi:cli/environment" => Access::Grant("env"),
-        "wasi:clocks/wall-clock" | "wasi:clocks/monotonic-clock" => Access::Grant("clocks"),
-        "wasi:random/random" | "wasi:random/insecure" | "wasi:random/insecure-seed" => Access::Grant("random"),
-        "wasi:filesystem/types" | "wasi:filesystem/preopens" => Access::Grant("dir"),
-        "wasi:http/types" | "wasi:http/outgoing-handler" => Access::Grant("http"),
-        "wasi:io/error" | "wasi:io/poll" | "wasi:io/streams" | "wasi:cli/stdin" | "wasi:cli/stdout"
-        | "wasi:cli/stderr" | "wasi:cli/exit" => Access::AnyGrant,
-        other if other.starts_with("wasi:cli/terminal-") => Access::AnyGrant,
-        _ => Access::Never,
+    match Need::of_name(name) {
+        Some(Need::Any) => Access::AnyGrant,
+        Some(Need::Env) => Access::Grant("env"),
+        Some(Need::Clocks) => Access::Grant("clocks"),
+        Some(Need::Random) => Access::Grant("random"),
+        Some(Need::Dir) => Access::Grant("dir"),
+        Some(Need::Http) => Access::Grant("http"),
+        Some(Need::Never) | None => Access::Never,
     }
 }
 

@@ -56,3 +56,8 @@ pub mod fuzzing {
 
 /// The version of the contract in `wit/` that this host serves.
 pub const CONTRACT_VERSION: &str = "0.1.0";
+
+/// All that plugins may import or export is in here.
+const PACKAGE: &str = "wasmill:plugin/";
+/// What a plugin exports that sets timers; the version follows.
+const TIMER_HANDLER: &str = "wasmill:plugin/timer-handler@";

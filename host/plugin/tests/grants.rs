@@ -19,17 +19,6 @@ use wasmill_plugin as plugin;
 
 static NOSY: LazyLock<Vec<u8>> = LazyLock::new(|| std::fs::read(with_wasi("misbehaving/nosy")).unwrap());
 
-/// Everything opened, nothing handed over.
-fn opened() -> Grant {
-    Grant {
-        env: Some(Vec::new()),
-        clocks: true,
-        random: true,
-        dirs: Some(Vec::new()),
-        http: Some(Vec::new()),
-    }
-}
-
 fn load(grant: &Grant) -> Result<plugin::Compiled, PluginError> {
     let options = LoadOptions {
         grant: grant.clone(),
@@ -73,7 +62,7 @@ fn ask(grant: &Grant, question: &str) -> String {
 #[test]
 fn an_import_that_is_not_granted_is_refused_by_its_name_and_that_of_its_grant() {
     let without = |change: fn(&mut Grant)| {
-        let mut grant = opened();
+        let mut grant = Grant::opened();
         change(&mut grant);
         match load(&grant).unwrap_err() {
             PluginError::ImportRefused { import, remedy, .. } => (import, remedy),
@@ -96,7 +85,7 @@ fn an_import_that_is_not_granted_is_refused_by_its_name_and_that_of_its_grant() 
         assert!(import.starts_with(imports), "{import}");
         assert!(remedy.contains(key), "{remedy}");
     }
-    let needs = load(&opened()).unwrap().needs().to_vec();
+    let needs = load(&Grant::opened()).unwrap().needs().to_vec();
     assert_eq!(needs, ["env", "clocks", "random", "dir", "http"]);
     let inspection = plugin::inspect(&with_wasi("misbehaving/nosy"), None).unwrap();
     let mut shown: Vec<&str> = inspection
@@ -116,7 +105,7 @@ fn an_import_that_is_not_granted_is_refused_by_its_name_and_that_of_its_grant() 
 
 #[test]
 fn what_is_opened_shows_nothing_by_itself() {
-    let grant = opened();
+    let grant = Grant::opened();
     assert_eq!(ask(&grant, "env PATH"), "not set");
     assert!(ask(&grant, "read Cargo.toml").contains("no-entry"));
     assert!(ask(&grant, "get http://127.0.0.1:9/").contains("HttpRequestDenied"));
@@ -126,7 +115,7 @@ fn what_is_opened_shows_nothing_by_itself() {
 fn granted_variables_clocks_and_random_numbers_are_there() {
     let grant = Grant {
         env: Some(vec!["CARGO_MANIFEST_DIR".to_owned(), "NO_SUCH_VARIABLE".to_owned()]),
-        ..opened()
+        ..Grant::opened()
     };
     assert_eq!(ask(&grant, "env CARGO_MANIFEST_DIR"), env!("CARGO_MANIFEST_DIR"));
     assert_eq!(ask(&grant, "env NO_SUCH_VARIABLE"), "not set");
@@ -154,7 +143,7 @@ fn a_granted_directory_is_all_that_a_plugin_sees() {
             guest: "/data".to_owned(),
             write,
         }]),
-        ..opened()
+        ..Grant::opened()
     };
     let (read, write) = (grant(false), grant(true));
     assert_eq!(ask(&read, "read a.txt"), "inside");
@@ -206,7 +195,7 @@ fn server(answer: &'static str) -> (u16, Arc<std::sync::atomic::AtomicUsize>) {
 fn to(port: u16) -> Grant {
     Grant {
         http: Some(vec![Origin::parse(&format!("http://127.0.0.1:{port}")).unwrap()]),
-        ..opened()
+        ..Grant::opened()
     }
 }
 
@@ -253,7 +242,7 @@ fn short() -> Limits {
 fn waiting_outside_counts_against_the_clock_on_the_wall() {
     let (silent, _) = server("");
     for (grant, question) in [
-        (opened(), "sleep 3600000".to_owned()),
+        (Grant::opened(), "sleep 3600000".to_owned()),
         (to(silent), format!("get http://127.0.0.1:{silent}/")),
     ] {
         let start = Instant::now();
@@ -262,7 +251,7 @@ fn waiting_outside_counts_against_the_clock_on_the_wall() {
         assert!(error.message.contains("waited"), "{error}");
         assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     }
-    assert_eq!(ask_within(&opened(), short(), "sleep 20").unwrap(), "slept");
+    assert_eq!(ask_within(&Grant::opened(), short(), "sleep 20").unwrap(), "slept");
 }
 
 #[test]
@@ -278,7 +267,7 @@ fn a_pipe_that_nobody_writes_to_is_a_time_out() {
             guest: "/".to_owned(),
             write: false,
         }]),
-        ..opened()
+        ..Grant::opened()
     };
     let error = ask_within(&grant, short(), "read pipe").unwrap_err();
     assert_eq!(error.kind, CallErrorKind::TimedOut, "{error}");
@@ -286,7 +275,7 @@ fn a_pipe_that_nobody_writes_to_is_a_time_out() {
 
 #[test]
 fn leaking_granted_handles_meets_a_limit() {
-    let grant = opened();
+    let grant = Grant::opened();
     let mut before = 0;
     for round in 0..20 {
         let error = ask_within(&grant, Limits::default(), "leak").unwrap_err();
@@ -302,14 +291,14 @@ fn leaking_granted_handles_meets_a_limit() {
 
 #[test]
 fn exit_ends_the_call_and_not_the_process() {
-    let error = ask_within(&opened(), Limits::default(), "exit").unwrap_err();
+    let error = ask_within(&Grant::opened(), Limits::default(), "exit").unwrap_err();
     assert_eq!(error.kind, CallErrorKind::Trap, "{error}");
     assert!(error.message.contains("`exit` with 1"), "{error}");
 }
 
 #[test]
 fn standard_output_is_taken() {
-    assert_eq!(ask(&opened(), "print hello"), "printed");
+    assert_eq!(ask(&Grant::opened(), "print hello"), "printed");
 }
 
 #[test]
@@ -320,7 +309,7 @@ fn a_granted_directory_that_has_gone_is_told() {
             guest: "/data".to_owned(),
             write: false,
         }]),
-        ..opened()
+        ..Grant::opened()
     };
     let options = LinkOptions {
         pipeline: Arc::from("test"),

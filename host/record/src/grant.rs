@@ -21,6 +21,18 @@ pub struct Grant {
 }
 
 impl Grant {
+    /// Everything opened, and nothing handed over: for looking at a component.
+    #[must_use]
+    pub fn opened() -> Self {
+        Self {
+            env: Some(Vec::new()),
+            clocks: true,
+            random: true,
+            dirs: Some(Vec::new()),
+            http: Some(Vec::new()),
+        }
+    }
+
     /// Whether nothing is granted.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -20,6 +20,7 @@ mod commit;
 mod deliver;
 mod drive;
 mod error;
+mod feed;
 mod ingest;
 mod keys;
 mod observer;

@@ -7,8 +7,8 @@
 //! 4. write what the tasks made to the producer;
 //! 5. at the commit interval, commit.
 //!
-//! How a commit ends, and what follows from it, is in `commit.rs`; how partitions come and go in
-//! `assignment.rs`; what is written, and may be refused, in `output.rs`.
+//! Steps 2 and 3 are in `feed.rs`. How a commit ends, and what follows from it, is in `commit.rs`; how
+//! partitions come and go in `assignment.rs`; what is written, and may be refused, in `output.rs`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,27 +16,22 @@ use std::time::{Duration, Instant};
 
 use record::error::Code;
 use record::log::{LogError, LogEvent, PollLimit, Polled, Session, SessionConfig, Writes};
-use record::origin;
-use record::timer::Clock;
 use record::topology::Delivery;
-use record::{Batch, NextOffset, TopicPartition};
+use record::{NextOffset, TopicPartition};
 
 use crate::assignment::Retry;
 use crate::chain::Chain;
 use crate::error::RunError;
 use crate::ingest::IngestTask;
 use crate::observer::PartitionFailure;
-use crate::plan::{LOG_TIMEOUT, Shared, now_ms};
-use crate::process::{Phase, ProcessTask, Verdict};
+use crate::plan::{LOG_TIMEOUT, Shared};
+use crate::process::{Phase, ProcessTask};
 use crate::restore::Restorer;
 use crate::start;
-use crate::step::{StepEnd, Written};
 
 /// A transaction that is open for longer is aborted by the broker. Not librdkafka's minute: what
 /// a dead process left open holds back readers for as long.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long records that wait in queues are worked off before the group is polled again.
-const QUEUE_SLICE: Duration = Duration::from_millis(500);
 /// How long the loop waits for records when it has nothing else to do.
 const POLL_MAX: Duration = Duration::from_millis(50);
 /// More changed state than this forces a commit.
@@ -278,7 +273,7 @@ impl Worker {
         }
     }
 
-    fn commit_is_due(&self) -> bool {
+    pub(crate) fn commit_is_due(&self) -> bool {
         self.open_since.is_some_and(|since| {
             since.elapsed() >= self.shared.topology.commit_interval || self.dirty_bytes() > DIRTY_BYTES_MAX
         })
@@ -326,237 +321,6 @@ impl Worker {
                 Ok(())
             }
         }
-    }
-
-    /// Gives a batch as it was read to its task.
-    fn feed(&mut self, batch: &mut Batch) -> Result<(), Stop> {
-        let at = batch.place();
-        let Some(owned) = self.tasks.get_mut(&at) else {
-            return Ok(());
-        };
-        // A paused partition's records come again: its task seeks before it resumes.
-        if !matches!(owned.task.phase, Phase::Running) {
-            return Ok(());
-        }
-        if self.shared.reads_internal(&batch.topic) {
-            origin::absorb(batch);
-        } else {
-            origin::drop_foreign(batch);
-        }
-        let first = batch.offsets.first().copied().unwrap_or(0);
-        if owned.task.solo_until.is_some_and(|until| first <= until) {
-            owned.task.queue_singles(batch);
-            return self.hold(&at);
-        }
-        if !owned.task.queue.is_empty() {
-            owned.task.queue.push_back(batch.clone());
-            return self.hold(&at);
-        }
-        self.step(&at, batch, false)
-    }
-
-    /// A partition with a queue is not read on until the queue is worked off: memory stays bounded.
-    fn hold(&mut self, at: &TopicPartition) -> Result<(), Stop> {
-        if let Some(owned) = self.tasks.get_mut(at)
-            && !std::mem::replace(&mut owned.task.is_held, true)
-        {
-            self.session
-                .pause(std::slice::from_ref(at))
-                .map_err(|e| Stop::from_log("pausing", e))?;
-        }
-        Ok(())
-    }
-
-    /// Partitions whose queue is worked off, or was dropped by a rewind, are read on.
-    fn release(&mut self) -> Result<(), Stop> {
-        let mut free = Vec::new();
-        for (at, owned) in &mut self.tasks {
-            if owned.task.is_held && owned.task.queue.is_empty() {
-                owned.task.is_held = false;
-                // One that restores or has failed is paused for that.
-                if matches!(owned.task.phase, Phase::Running) {
-                    free.push(at.clone());
-                }
-            }
-        }
-        self.session.resume(&free).map_err(|e| Stop::from_log("resuming", e))
-    }
-
-    /// In turns, and for a while only: events, the group and other partitions are not held back.
-    fn work_off_queues(&mut self) -> Result<(), Stop> {
-        let until = Instant::now() + QUEUE_SLICE;
-        loop {
-            let waiting: Vec<TopicPartition> = self
-                .tasks
-                .iter()
-                .filter(|(_, owned)| !owned.task.queue.is_empty())
-                .map(|(at, _)| at.clone())
-                .collect();
-            if waiting.is_empty() || Instant::now() >= until {
-                return self.release();
-            }
-            for at in waiting {
-                self.step_queued(&at)?;
-            }
-        }
-    }
-
-    fn step_queued(&mut self, at: &TopicPartition) -> Result<(), Stop> {
-        let Some(owned) = self.tasks.get_mut(at) else {
-            return Ok(());
-        };
-        if !matches!(owned.task.phase, Phase::Running) {
-            owned.task.queue.clear();
-            return Ok(());
-        }
-        let is_solo = owned.task.solo_until.is_some();
-        // What the others of its transaction did must not be refused with it.
-        if is_solo && !self.commit_unless_rolled_back()? {
-            return Ok(());
-        }
-        let Some(mut batch) = self.tasks.get_mut(at).and_then(|owned| owned.task.queue.pop_front()) else {
-            return Ok(());
-        };
-        self.step(at, &mut batch, is_solo)?;
-        if is_solo || self.commit_is_due() {
-            self.commit()?;
-        }
-        self.solo = None;
-        Ok(())
-    }
-
-    /// Runs one batch of a task and writes what it made.
-    fn step(&mut self, at: &TopicPartition, batch: &mut Batch, is_solo: bool) -> Result<(), Stop> {
-        let Some(owned) = self.tasks.get_mut(at) else {
-            return Ok(());
-        };
-        let mut written = Written::default();
-        owned.task.solo_timer = None;
-        let end = owned
-            .task
-            .step(&mut self.chains[owned.sub], batch, now_ms(), &mut written);
-        if is_solo {
-            let solo = match (&owned.task.solo_timer, batch.offsets.first()) {
-                (None, Some(offset)) => Solo::Record(*offset),
-                _ => Solo::Timer,
-            };
-            self.solo = Some((at.clone(), solo));
-        }
-        self.finish(at, batch, written, end)
-    }
-
-    /// Timers that are due where a task stands.
-    fn fire_timers(&mut self) -> Result<(), Stop> {
-        let timed: Vec<TopicPartition> = self
-            .tasks
-            .iter()
-            .filter(|(_, owned)| {
-                matches!(owned.task.phase, Phase::Running)
-                    && owned.task.queue.is_empty()
-                    && !self.chains[owned.sub].timed().is_empty()
-            })
-            .map(|(at, _)| at.clone())
-            .collect();
-        // The common case, in every turn.
-        if timed.is_empty() {
-            return Ok(());
-        }
-        let none = Batch::new("".into(), 0);
-        for at in timed {
-            let is_solo = self.tasks.get(&at).is_some_and(|owned| owned.task.solo_timers);
-            if is_solo && !self.commit_unless_rolled_back()? {
-                return Ok(());
-            }
-            let Some(owned) = self.tasks.get_mut(&at) else { continue };
-            let mut written = Written::default();
-            owned.task.solo_timer = None;
-            let end = owned
-                .task
-                .fire_now(&mut self.chains[owned.sub], &Clock::ALL, now_ms(), &mut written);
-            if is_solo {
-                self.solo = Some((at.clone(), Solo::Timer));
-            }
-            self.finish(&at, &none, written, end)?;
-            if is_solo {
-                self.commit()?;
-            }
-            self.solo = None;
-        }
-        Ok(())
-    }
-
-    /// Writes what a step made, and does what its end asks for.
-    fn finish(&mut self, at: &TopicPartition, batch: &Batch, written: Written, end: StepEnd) -> Result<(), Stop> {
-        if self.tasks.get(at).is_some_and(|owned| owned.task.is_advanced()) {
-            self.open_since.get_or_insert_with(Instant::now);
-        }
-        let rewinds = self.rewinds;
-        if !matches!(end, StepEnd::Trouble { .. }) {
-            self.write(at, batch, written)?;
-        }
-        // What was refused is done again from the committed position.
-        if self.rewinds != rewinds {
-            return Ok(());
-        }
-        match end {
-            StepEnd::Done => Ok(()),
-            StepEnd::More => {
-                self.put_back(at, batch);
-                Ok(())
-            }
-            StepEnd::Isolate { why } => {
-                tracing::warn!(%at, "a call failed ({why:?}); its {} records are run one by one", batch.len());
-                self.after_commit(at, |task| task.isolate(batch))
-            }
-            StepEnd::IsolateTimers { why } => {
-                tracing::warn!(%at, "a call for timers failed ({why:?}); they are run one by one");
-                self.after_commit(at, |task| task.put_back(batch))
-            }
-            StepEnd::Stopped { at: offset, verdict } => self.stop_at(at, offset, &verdict),
-            StepEnd::Trouble { why, is_damaged } => {
-                tracing::error!(%at, "the state cannot be used ({why}); the task starts over from its changelog");
-                self.roll_back()?;
-                self.retry_later(at, is_damaged)
-            }
-        }
-    }
-
-    fn put_back(&mut self, at: &TopicPartition, batch: &Batch) {
-        if let Some(owned) = self.tasks.get_mut(at) {
-            owned.task.put_back(batch);
-        }
-    }
-
-    /// The clean prefix is committed first: a hunt may take longer than a transaction.
-    fn after_commit(&mut self, at: &TopicPartition, then: impl FnOnce(&mut ProcessTask)) -> Result<(), Stop> {
-        if self.commit_unless_rolled_back()?
-            && let Some(owned) = self.tasks.get_mut(at)
-            // The commit stands, but its store may have failed.
-            && matches!(owned.task.phase, Phase::Running)
-        {
-            then(&mut owned.task);
-        }
-        Ok(())
-    }
-
-    fn stop_at(&mut self, at: &TopicPartition, offset: i64, verdict: &Verdict) -> Result<(), Stop> {
-        let node = match self.tasks.get(at) {
-            Some(owned) => owned.task.names(&self.chains[owned.sub], verdict.culprit).0,
-            None => return Ok(()),
-        };
-        let (code, message) = (&verdict.failure.code, &verdict.failure.message);
-        self.fail(
-            at,
-            &node,
-            Code("E0710"),
-            match &verdict.timer {
-                None => format!("record {at}:{offset} failed in `{node}` ({code}): {message}"),
-                Some(timer) => format!("before {at}:{offset} a timer failed in `{node}` ({code}): {message}; it is {timer}"),
-            },
-            &format!(
-                "mend the plugin and start again, or send it to the dead letters with `wasmill run --skip {at}:{offset}`, or set `on_error`"
-            ),
-        )
     }
 
     /// Stops one partition; all others go on, and what is done is committed.

@@ -10,7 +10,7 @@ use wit_parser::Resolve;
 use super::{BuildReport, Language, Out, Settings, fail, strip};
 use crate::engine::Engine;
 use crate::error::PluginError;
-use crate::{description, section};
+use crate::{TIMER_HANDLER, description, section};
 
 /// The contract: what a plugin is built against is what this host serves.
 pub(super) const CONTRACT: &str = include_str!("../../../../wit/plugin.wit");
@@ -18,7 +18,6 @@ pub(super) const CONTRACT: &str = include_str!("../../../../wit/plugin.wit");
 pub(super) const WORLD: &str = "timed-transform";
 /// The world of those that export no `timer-handler`.
 const WORLD_WITHOUT_TIMERS: &str = "transform";
-const TIMER_HANDLER: &str = "wasmill:plugin/timer-handler@";
 
 /// What Go's and C's runtimes import.
 const PREVIEW_1: &str = "wasi_snapshot_preview1";
