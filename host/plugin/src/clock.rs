@@ -9,8 +9,36 @@ use crate::host::HostError;
 
 /// What runs before the first record has this much: starting an instance, `describe`, `configure`.
 pub(crate) const START_TIME: Duration = Duration::from_secs(10);
-/// A call that gets no processor may take this many times its budget by the clock on the wall.
+/// A call that gets no processor may take this many times its processor time by the clock on the wall.
 const WALL_FACTOR: u32 = 10;
+/// A call of many records takes no longer by the clock on the wall, unless it may compute for longer: it is
+/// made within a transaction, and may be made again record by record.
+const WALL_OF_MANY: Duration = Duration::from_secs(5);
+
+/// How long a call may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    cpu: Duration,
+    wall: Duration,
+}
+
+impl Budget {
+    /// Of a call of one record, and of what comes before the first.
+    pub(crate) fn new(cpu: Duration) -> Self {
+        Self {
+            cpu,
+            wall: cpu * WALL_FACTOR,
+        }
+    }
+
+    /// Of a call of many records.
+    pub(crate) fn of_many(cpu: Duration) -> Self {
+        Self {
+            cpu,
+            wall: (cpu * WALL_FACTOR).min(WALL_OF_MANY.max(cpu)),
+        }
+    }
+}
 
 /// Measures a call by the processor time of its thread, so that a busy machine convicts nobody,
 /// with a cap by the clock on the wall.
@@ -18,20 +46,20 @@ const WALL_FACTOR: u32 = 10;
 /// Both clocks are read at the engine's ticks only, the first time at the first tick within the
 /// call: a call is given up to a tick too much, and short ones read no clock at all.
 pub(crate) struct CallClock {
-    budget: Duration,
+    budget: Budget,
     started: Option<(Duration, Instant)>,
 }
 
 impl CallClock {
     pub(crate) fn new() -> Self {
         Self {
-            budget: START_TIME,
+            budget: Budget::new(START_TIME),
             started: None,
         }
     }
 
     /// A call starts.
-    pub(crate) fn start(&mut self, budget: Duration) {
+    pub(crate) fn start(&mut self, budget: Budget) {
         self.budget = budget;
         self.started = None;
     }
@@ -41,19 +69,19 @@ impl CallClock {
         let cpu = thread_cpu_time();
         let (cpu_start, wall_start) = *self.started.get_or_insert_with(|| (cpu, Instant::now()));
         let ran = cpu.saturating_sub(cpu_start);
-        if ran >= self.budget {
+        if ran >= self.budget.cpu {
             return Err(wasmtime::Error::new(HostError::TimedOut(format!(
                 "it ran for {ran:.1?} of processor time, its limit is {:.1?} for this call; \
                  raise `time_ms` or `call_time_ms` if the records need it",
-                self.budget
+                self.budget.cpu
             ))));
         }
         let waited = wall_start.elapsed();
-        if waited >= self.budget * WALL_FACTOR {
+        if waited >= self.budget.wall {
             return Err(wasmtime::Error::new(HostError::TimedOut(format!(
-                "it did not end within {waited:.1?}, {WALL_FACTOR} times its limit of {:.1?} for this call, \
-                 though it ran for {ran:.1?} only; the machine is overloaded",
-                self.budget
+                "it did not end within {:.1?} by the clock on the wall, though it ran for {ran:.1?} only, of {:.1?} \
+                 that it has for this call; the machine is overloaded",
+                self.budget.wall, self.budget.cpu
             ))));
         }
         Ok(UpdateDeadline::Continue(1))
@@ -62,15 +90,15 @@ impl CallClock {
     /// How long the call may still wait for something. The first to ask starts the clocks.
     pub(crate) fn wall_left(&mut self) -> Duration {
         let (_, start) = *self.started.get_or_insert_with(|| (thread_cpu_time(), Instant::now()));
-        (self.budget * WALL_FACTOR).saturating_sub(start.elapsed())
+        self.budget.wall.saturating_sub(start.elapsed())
     }
 
     /// The call has waited for longer.
     pub(crate) fn waited_too_long(&self) -> wasmtime::Error {
         wasmtime::Error::new(HostError::TimedOut(format!(
-            "it waited for something outside for longer than {:.1?}, {WALL_FACTOR} times the processor time of \
-             this call",
-            self.budget * WALL_FACTOR
+            "it waited for something outside for longer than {:.1?}, which this call may take; raise `time_ms` or \
+             `call_time_ms` if it has to",
+            self.budget.wall
         )))
     }
 }
@@ -90,7 +118,7 @@ mod tests {
     #[test]
     fn waiting_is_not_running() {
         let mut clock = CallClock::new();
-        clock.start(Duration::from_millis(30));
+        clock.start(Budget::new(Duration::from_millis(30)));
         assert!(clock.tick().is_ok());
         std::thread::sleep(Duration::from_millis(60));
         assert!(clock.tick().is_ok());
@@ -102,7 +130,7 @@ mod tests {
     #[test]
     fn running_ends() {
         let mut clock = CallClock::new();
-        clock.start(Duration::from_millis(30));
+        clock.start(Budget::new(Duration::from_millis(30)));
         let error = loop {
             if let Err(error) = clock.tick() {
                 break error;

@@ -5,7 +5,7 @@
 
 use std::hash::{Hash, Hasher};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -42,7 +42,14 @@ impl CodeCache {
     /// The code of the component with this digest, if it is there and undamaged.
     pub(crate) fn read(&self, digest: &str, wasm: &wasmtime::Engine) -> Option<Component> {
         let path = self.path(digest);
-        let file = std::fs::read(&path).ok()?;
+        let file = match read_private(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                tracing::warn!(path = %path.display(), "compiled code cannot be used: {error}; it is compiled again");
+                return None;
+            }
+        };
         let (sum, code) = file.split_at_checked(SUM_BYTES)?;
         if Sha256::digest(code)[..] != *sum {
             tracing::warn!(path = %path.display(), "compiled code is damaged; it is compiled again");
@@ -124,6 +131,24 @@ impl CodeCache {
     }
 }
 
+/// The bytes of a file that nobody but this user can have written.
+fn read_private(path: &Path) -> std::io::Result<Vec<u8>> {
+    use std::io::Read;
+    let flags = rustix::fs::OFlags::NOFOLLOW.bits();
+    let flags = i32::try_from(flags).map_err(std::io::Error::other)?;
+    let mut file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.uid() != rustix::process::geteuid().as_raw() || metadata.mode() & 0o022 != 0 {
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::PermissionDenied,
+            "another user could have written it",
+        ));
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// The SHA-256 of a component, in hexadecimal.
 pub(crate) fn digest(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
@@ -173,8 +198,10 @@ impl Hasher for ShaHasher {
 fn deserialize(wasm: &wasmtime::Engine, code: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: `code` must be what `Component::serialize` of the same version and configuration of
     // wasmtime has written. It comes from a directory that belongs to this user and that nobody
-    // else can write to (checked when the cache was opened), from a file that only `try_write`
-    // makes, under a name with the hash of wasmtime's version and configuration (which wasmtime
-    // checks again itself), and its checksum has just been verified, so it is what was written.
+    // else can write to (seen to when the cache was opened), from a file of this user that nobody
+    // else can write to (checked by `read_private`, in case the directory was open before), which
+    // only `try_write` makes, under a name with the hash of wasmtime's version and configuration
+    // (of which wasmtime checks some again itself), and its checksum has just been verified, so it
+    // is what was written.
     unsafe { Component::deserialize(wasm, code) }
 }

@@ -11,10 +11,11 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 use crate::bindings::PluginPre;
-use crate::clock::START_TIME;
+use crate::clock::{Budget, START_TIME};
 use crate::engine::{Engine, LoadOptions};
 use crate::error::PluginError;
 use crate::grants::Need;
+use crate::host::log::Rate;
 use crate::host::metrics::Registry;
 use crate::host::{HostData, Names, Phase};
 use crate::instance::{call_error, new_store};
@@ -316,9 +317,10 @@ fn describe(engine: &Engine, pre: &PluginPre<HostData>, path: &Path) -> Result<D
         limits,
         Arc::new(Registry::new(0)),
         Arc::new(Usage::default()),
+        Rate::new(limits.log_per_second),
     );
     store.data_mut().phase = Phase::Describe;
-    store.data_mut().clock.start(START_TIME);
+    store.data_mut().clock.start(Budget::new(START_TIME));
     let failed = |error: &wasmtime::Error, data: &HostData, during| PluginError::Failed {
         name: path.display().to_string(),
         during,
@@ -334,7 +336,7 @@ fn describe(engine: &Engine, pre: &PluginPre<HostData>, path: &Path) -> Result<D
             path: path.to_owned(),
             message: format!("{error:#}"),
         })?;
-    store.data_mut().clock.start(START_TIME);
+    store.data_mut().clock.start(Budget::new(START_TIME));
     store.set_epoch_deadline(1);
     let answer = exports
         .lifecycle

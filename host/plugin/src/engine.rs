@@ -31,7 +31,8 @@ pub struct EngineOptions {
     pub memory_bytes_max: usize,
     /// The stack of a plugin, in bytes. wasmtime has one setting for an engine, so this is no
     /// limit of a transform. Threads that run plugins need as much again for the host: Rust's
-    /// default of 2 MiB is enough for 1 MiB here.
+    /// default of 2 MiB is enough for 1 MiB here, and wasmtime takes no more than its `async_stack_size`,
+    /// 2 MiB.
     pub stack_bytes: usize,
 }
 
@@ -204,6 +205,8 @@ fn config(stack_bytes: usize) -> Config {
         // wasmtime joins components within a component (JavaScript's are such) by modules with the
         // memories of both, and panics when those are off.
         | WasmFeatures::MULTI_MEMORY;
+    // Not only for determinism: wasmtime 48.0.8 is built without its features `gc` and `threads`, and code
+    // that needs them then aborts the process (GHSA-rc4p-x33f-vpr2, GHSA-2674-w29h-wqvj).
     let off = WasmFeatures::THREADS
         | WasmFeatures::SHARED_EVERYTHING_THREADS
         | WasmFeatures::MEMORY64

@@ -18,8 +18,9 @@ use crate::host::metrics::{Metrics, Registry};
 use crate::host::state::Traffic;
 use crate::host::{HostData, HostError, Names, Phase, log};
 use crate::linked::{Linked, StartError};
-use crate::memory::Memory;
+use crate::memory::{Memory, Refusal};
 use crate::usage::Usage;
+use crate::wasi;
 
 /// What wasmtime says when an instance holds too many handles of its own resources.
 const HANDLES_EXCEEDED: &str = "store handle limit exceeded";
@@ -55,6 +56,7 @@ pub(crate) fn new_store(
     limits: Limits,
     metrics: Arc<Registry>,
     usage: Arc<Usage>,
+    log_rate: log::Rate,
 ) -> Store<HostData> {
     let data = HostData {
         phase: Phase::Describe,
@@ -67,9 +69,11 @@ pub(crate) fn new_store(
         traffic: Traffic {
             written: 0,
             written_max: limits.output_bytes,
-            answer_max: limits.memory_bytes,
+            // The ends of values are 32 bits wide.
+            answer_max: limits.memory_bytes.min(u32::MAX as usize / 2),
+            first_savepoint: None,
         },
-        log: log::Log::new(limits.log_per_second),
+        log: log::Log::new(log_rate),
         metrics: Metrics::new(metrics),
         wasi: None,
     };
@@ -88,6 +92,8 @@ pub(crate) struct Instance {
     linked: Linked,
     live: Option<Live>,
     seeds: Seeds,
+    /// Updates of metrics that do not count yet.
+    updates: Vec<(u32, f64)>,
 }
 
 impl Instance {
@@ -96,24 +102,34 @@ impl Instance {
             seeds: Seeds::new(&linked.inner.names.transform),
             linked,
             live: Some(live),
+            updates: Vec::new(),
         }
     }
 
-    /// In place of one that is gone.
+    /// In place of one that is gone. No record is guilty when that fails: none has been seen yet.
     fn start(&self) -> Result<Live, CallError> {
         self.linked.inner.usage.recycled();
-        self.linked.start().map_err(|error| match error {
-            StartError::Failed { error, .. } => error,
-            StartError::Refused(problems) => CallError {
-                kind: CallErrorKind::Refused,
-                message: format!(
-                    "a new instance refuses the configuration that an earlier one accepted: {}",
-                    problems
-                        .first()
-                        .map_or("it does not say why", |problem| problem.message.as_str())
+        self.linked.start().map_err(|error| {
+            let (message, detail) = match error {
+                StartError::Failed { during, error } => (
+                    format!("a new instance cannot be started, in `{during}`: {error}"),
+                    error.detail,
                 ),
-                detail: String::new(),
-            },
+                StartError::Refused(problems) => (
+                    format!(
+                        "a new instance refuses the configuration that an earlier one accepted: {}",
+                        problems
+                            .first()
+                            .map_or("it does not say why", |problem| problem.message.as_str())
+                    ),
+                    String::new(),
+                ),
+            };
+            CallError {
+                kind: CallErrorKind::Unavailable,
+                message,
+                detail,
+            }
         })
     }
 
@@ -173,7 +189,7 @@ impl Instance {
         data.clock.start(self.linked.call_time(count));
         data.memory.start_call();
         data.log.start_call();
-        data.traffic.written = 0;
+        data.traffic.start_call();
         Ok(live)
     }
 
@@ -204,7 +220,21 @@ impl Instance {
                 message: format!("what it handed out is malformed: {fault}"),
                 detail: String::new(),
             })?;
-        live.store.data_mut().metrics.keep();
+        let inherited = emitted.inherited_bytes(parents);
+        // Once what the records have is no more than there is.
+        let inherited_max = (self.linked.inner.limits.output_bytes as u64).saturating_add(parents.bytes() as u64);
+        if inherited > inherited_max {
+            return Err(CallError {
+                kind: CallErrorKind::LimitExceeded,
+                message: format!(
+                    "its outputs inherit {} MiB of keys, values and headers, more than it may hand out in one call; \
+                     raise `output_mib` if it needs more",
+                    inherited >> 20
+                ),
+                detail: String::new(),
+            });
+        }
+        live.store.data_mut().metrics.drain_into(&mut self.updates);
         if live.store.data().memory.used() < live.recycle_above {
             self.live = Some(live);
         }
@@ -285,8 +315,16 @@ impl Transform for Instance {
         self.metered(call.timers.len(), |instance| instance.run_timers(&mut call))
     }
 
+    fn keep(&mut self) {
+        if !self.updates.is_empty() {
+            self.linked.inner.metrics.apply(&self.updates);
+            self.updates.clear();
+        }
+    }
+
     fn recycle(&mut self) -> Result<(), CallError> {
         self.live = None;
+        self.updates.clear();
         Ok(())
     }
 }
@@ -305,13 +343,24 @@ pub(crate) fn call_error(error: &wasmtime::Error, data: &HostData) -> CallError 
         };
         (kind, host.to_string())
     } else if let Some(refused) = data.memory.refused() {
-        (CallErrorKind::LimitExceeded, refused.to_owned())
+        let kind = match refused {
+            Refusal::Own(_) => CallErrorKind::LimitExceeded,
+            Refusal::Total(_) => CallErrorKind::Unavailable,
+        };
+        (kind, refused.to_string())
     } else if root.contains("fuel allocated for hostcalls") {
         let limit = data.traffic.written_max >> 20;
         let message = format!("it handed out more than {limit} MiB in one call; raise `output_mib` if it needs more");
         (CallErrorKind::LimitExceeded, message)
-    } else if root.contains(HANDLES_EXCEEDED) || matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
+    } else if root.contains(HANDLES_EXCEEDED) {
         let message = "it holds more handles than its limit; raise `handles` if it needs more".to_owned();
+        (CallErrorKind::LimitExceeded, message)
+    } else if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
+        let message = format!(
+            "it holds more handles of what it is granted than its limit, `handles` and {} at most; let it drop those \
+             that it has done with",
+            wasi::HANDLES_MAX
+        );
         (CallErrorKind::LimitExceeded, message)
     } else if error.is::<wasmtime::Trap>() {
         let message = match said {

@@ -7,9 +7,10 @@ use record::grant::Grant;
 use record::topology::Limits;
 use record::transform::{CallError, CallErrorKind, Transform};
 
-use crate::clock::START_TIME;
+use crate::clock::{Budget, START_TIME};
 use crate::compiled::Compiled;
 use crate::error::{PluginError, Problem};
+use crate::host::log::Rate;
 use crate::host::metrics::{MetricSnapshot, Registry};
 use crate::host::{Names, Phase};
 use crate::instance::{Instance, Live, call_error, new_store};
@@ -40,7 +41,8 @@ pub(crate) struct Inner {
     pub(crate) names: Names,
     pub(crate) limits: Limits,
     config_json: String,
-    metrics: Arc<Registry>,
+    pub(crate) metrics: Arc<Registry>,
+    log_rate: Rate,
     pub(crate) usage: Arc<Usage>,
 }
 
@@ -60,6 +62,7 @@ impl Linked {
                     transform: options.transform,
                 },
                 metrics: Arc::new(Registry::new(options.limits.metrics)),
+                log_rate: Rate::new(options.limits.log_per_second),
                 limits: options.limits,
                 config_json: options.config_json,
                 usage: Arc::new(Usage::default()),
@@ -119,21 +122,24 @@ impl Linked {
             inner.limits,
             Arc::clone(&inner.metrics),
             Arc::clone(&inner.usage),
+            inner.log_rate.clone(),
         );
         inner.usage.instance();
         if !plugin.grant.is_empty() {
-            let wasi = Wasi::new(&plugin.grant, &inner.names, &inner.limits).map_err(|error| StartError::Failed {
-                during: "start",
-                error: CallError {
-                    kind: CallErrorKind::Refused,
-                    message: format!("{error:#}"),
-                    detail: String::new(),
-                },
+            let wasi = Wasi::new(&plugin.grant, &inner.names, &inner.limits, &inner.log_rate).map_err(|error| {
+                StartError::Failed {
+                    during: "start",
+                    error: CallError {
+                        kind: CallErrorKind::Refused,
+                        message: format!("{error:#}"),
+                        detail: String::new(),
+                    },
+                }
             })?;
             store.data_mut().wasi = Some(Box::new(wasi));
         }
         store.data_mut().phase = Phase::Describe;
-        store.data_mut().clock.start(START_TIME);
+        store.data_mut().clock.start(Budget::new(START_TIME));
         let started = plugin
             .pre
             .instantiate(&mut store)
@@ -148,7 +154,7 @@ impl Linked {
             }
         };
         store.data_mut().phase = Phase::Configure;
-        store.data_mut().clock.start(START_TIME);
+        store.data_mut().clock.start(Budget::new(START_TIME));
         store.set_epoch_deadline(1);
         match exports.lifecycle.call_configure(&mut store, &inner.config_json) {
             Ok(Ok(())) => {}
@@ -166,16 +172,22 @@ impl Linked {
                 });
             }
         }
-        store.data_mut().metrics.keep();
+        let mut updates = Vec::new();
+        store.data_mut().metrics.drain_into(&mut updates);
+        inner.metrics.apply(&updates);
         store.data_mut().phase = Phase::Process;
         Ok(Live::new(store, exports, inner.limits.memory_bytes))
     }
 
-    /// The processor time of a call of so many records.
-    pub(crate) fn call_time(&self, records: usize) -> Duration {
+    /// How long a call of so many records may take.
+    pub(crate) fn call_time(&self, records: usize) -> Budget {
         let limits = &self.inner.limits;
         let ms = (records as u64).saturating_mul(limits.time_ms_per_record);
-        Duration::from_millis(ms.max(limits.time_ms_per_call))
+        let cpu = Duration::from_millis(ms.max(limits.time_ms_per_call));
+        match records {
+            1 => Budget::new(cpu),
+            _ => Budget::of_many(cpu),
+        }
     }
 
     fn plugin_error(&self, error: StartError) -> PluginError {

@@ -21,7 +21,34 @@ pub(crate) struct Memory {
     used: usize,
     total: Arc<MemoryTotal>,
     usage: Arc<Usage>,
-    refused: Option<String>,
+    refused: Option<Refusal>,
+}
+
+/// Why growth was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// By the instance's own limit, in bytes.
+    Own(usize),
+    /// By the limit of all plugins together, in bytes: others may be the cause.
+    Total(usize),
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Own(limit) => write!(
+                f,
+                "it asked for more memory than its limit of {} MiB; raise `memory_mib` if it needs more",
+                limit >> 20
+            ),
+            Self::Total(limit) => write!(
+                f,
+                "all plugins of the process together have reached their limit of {} MiB; lower the `memory_mib` of \
+                 those that grow, or run fewer pipelines in one process",
+                limit >> 20
+            ),
+        }
+    }
 }
 
 impl Memory {
@@ -46,25 +73,19 @@ impl Memory {
     }
 
     /// Why growth was refused in this call, if it was.
-    pub(crate) fn refused(&self) -> Option<&str> {
-        self.refused.as_deref()
+    pub(crate) fn refused(&self) -> Option<Refusal> {
+        self.refused
     }
 
     fn grow(&mut self, by: usize) -> bool {
         if self.used.saturating_add(by) > self.limit {
-            self.refused = Some(format!(
-                "it asked for more memory than its limit of {} MiB; raise `memory_mib` if it needs more",
-                self.limit >> 20
-            ));
+            self.refused = Some(Refusal::Own(self.limit));
             return false;
         }
         let before = self.total.used.fetch_add(by, Ordering::Relaxed);
         if before.saturating_add(by) > self.total.limit {
             self.total.used.fetch_sub(by, Ordering::Relaxed);
-            self.refused = Some(format!(
-                "all plugins of the process together have reached their limit of {} MiB",
-                self.total.limit >> 20
-            ));
+            self.refused = Some(Refusal::Total(self.total.limit));
             return false;
         }
         self.used += by;
@@ -79,14 +100,20 @@ impl Drop for Memory {
     }
 }
 
+/// Growth beyond the maximum that a guest has declared itself fails after it was asked for here: it must not
+/// be counted.
+fn fits(desired: usize, declared_max: Option<usize>) -> bool {
+    declared_max.is_none_or(|max| desired <= max)
+}
+
 impl ResourceLimiter for Memory {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(self.grow(desired.saturating_sub(current)))
+    fn memory_growing(&mut self, current: usize, desired: usize, max: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(fits(desired, max) && self.grow(desired.saturating_sub(current)))
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(&mut self, current: usize, desired: usize, max: Option<usize>) -> wasmtime::Result<bool> {
         let elements = desired.saturating_sub(current);
-        Ok(self.grow(elements.saturating_mul(TABLE_ELEMENT_BYTES)))
+        Ok(fits(desired, max) && self.grow(elements.saturating_mul(TABLE_ELEMENT_BYTES)))
     }
 
     fn instances(&self) -> usize {

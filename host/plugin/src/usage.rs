@@ -28,6 +28,7 @@ pub(crate) struct Usage {
     limit_exceeded: AtomicU64,
     refused: AtomicU64,
     misuse: AtomicU64,
+    unavailable: AtomicU64,
     store: AtomicU64,
     instances: AtomicU64,
     recycled: AtomicU64,
@@ -59,6 +60,8 @@ pub struct UsageSnapshot {
     pub refused: u64,
     /// Calls that handed out something malformed or misused the host.
     pub misuse: u64,
+    /// Calls for which no instance could be started, or all plugins together had no memory left.
+    pub unavailable: u64,
     /// Calls in which state could not be read or written.
     pub store: u64,
     /// Instances that were started.
@@ -116,6 +119,7 @@ impl Usage {
                     CallErrorKind::LimitExceeded => &self.limit_exceeded,
                     CallErrorKind::Refused => &self.refused,
                     CallErrorKind::Misuse => &self.misuse,
+                    CallErrorKind::Unavailable => &self.unavailable,
                     CallErrorKind::Store | CallErrorKind::StoreDamaged => &self.store,
                 },
                 1,
@@ -152,6 +156,7 @@ impl Usage {
             limit_exceeded: read(&self.limit_exceeded),
             refused: read(&self.refused),
             misuse: read(&self.misuse),
+            unavailable: read(&self.unavailable),
             store: read(&self.store),
             instances: read(&self.instances),
             recycled: read(&self.recycled),

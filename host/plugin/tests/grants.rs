@@ -14,7 +14,7 @@ use common::{ENGINE, batch, resident, values, with_wasi};
 use plugin::{LinkOptions, Linked, LoadOptions, PluginError};
 use record::grant::{Grant, GrantedDir, Origin};
 use record::topology::Limits;
-use record::transform::{Call, CallError, CallErrorKind, StateSlot};
+use record::transform::{Call, CallError, CallErrorKind, StateSlot, Transform};
 use wasmill_plugin as plugin;
 
 static NOSY: LazyLock<Vec<u8>> = LazyLock::new(|| std::fs::read(with_wasi("misbehaving/nosy")).unwrap());
@@ -39,9 +39,12 @@ fn link(grant: &Grant, limits: Limits) -> Linked {
         .unwrap()
 }
 
-fn ask_within(grant: &Grant, limits: Limits, question: &str) -> Result<String, CallError> {
-    let mut instance = link(grant, limits).instance().unwrap();
-    let mut input = batch(&[(None, Some(question))]);
+fn ask_within(grant: &Grant, limits: Limits, text: &str) -> Result<String, CallError> {
+    question(link(grant, limits).instance().unwrap().as_mut(), text)
+}
+
+fn question(instance: &mut dyn Transform, text: &str) -> Result<String, CallError> {
+    let mut input = batch(&[(None, Some(text))]);
     let times = input.timestamps.clone();
     let emitted = instance.process(Call {
         batch: &mut input,
@@ -290,6 +293,22 @@ fn leaking_granted_handles_meets_a_limit() {
 }
 
 #[test]
+fn requests_that_are_never_sent_hold_little() {
+    let grant = Grant::opened();
+    // What the first call of all needs is not counted.
+    let _ = ask_within(&grant, Limits::default(), "leak").unwrap_err();
+    let mut instance = link(&grant, Limits::default()).instance().unwrap();
+    let before = resident();
+    assert_eq!(question(instance.as_mut(), "hoard 900").unwrap(), "hoarded");
+    let grown = resident().saturating_sub(before);
+    // 900 times what wasmtime-wasi-http buffers by itself is 1.8 GiB.
+    assert!(grown < 100 << 20, "{} MiB", grown >> 20);
+    let error = question(instance.as_mut(), "hoard 900").unwrap_err();
+    assert_eq!(error.kind, CallErrorKind::LimitExceeded, "{error}");
+    assert!(error.message.contains("1024 at most"), "{error}");
+}
+
+#[test]
 fn exit_ends_the_call_and_not_the_process() {
     let error = ask_within(&Grant::opened(), Limits::default(), "exit").unwrap_err();
     assert_eq!(error.kind, CallErrorKind::Trap, "{error}");
@@ -299,6 +318,29 @@ fn exit_ends_the_call_and_not_the_process() {
 #[test]
 fn standard_output_is_taken() {
     assert_eq!(ask(&Grant::opened(), "print hello"), "printed");
+}
+
+#[test]
+fn an_instance_that_cannot_be_started_again_convicts_no_record() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("data");
+    std::fs::create_dir(&dir).unwrap();
+    let grant = Grant {
+        dirs: Some(vec![GrantedDir {
+            host: dir.clone(),
+            guest: "/".to_owned(),
+            write: false,
+        }]),
+        ..Grant::opened()
+    };
+    let mut instance = link(&grant, Limits::default()).instance().unwrap();
+    std::fs::remove_dir(&dir).unwrap();
+    instance.recycle().unwrap();
+    let error = question(instance.as_mut(), "clock").unwrap_err();
+    assert_eq!(error.kind, CallErrorKind::Unavailable, "{error}");
+    assert!(error.message.contains("the granted directory"), "{error}");
+    std::fs::create_dir(&dir).unwrap();
+    question(instance.as_mut(), "clock").unwrap();
 }
 
 #[test]

@@ -161,7 +161,7 @@ fn native(state: &mut dyn StateAccess, batch: &Batch, out: &mut Column) {
             keys.len() - 1
         });
     }
-    let stored = state.get_many(0, &keys).unwrap();
+    let stored = state.get_many(0, &keys, usize::MAX).unwrap();
     let read = |bytes: &[u8]| {
         let number = |i: usize| f64::from_le_bytes(bytes[i * 8..i * 8 + 8].try_into().unwrap());
         [number(0), number(1), number(2)]

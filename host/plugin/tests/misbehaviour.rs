@@ -98,6 +98,52 @@ fn millions_of_outputs_are_refused() {
     assert_eq!(fails("million").0.kind, CallErrorKind::LimitExceeded);
 }
 
+/// Each is nothing to the plugin and a copy of the record to the host.
+#[test]
+fn millions_of_inherited_values_are_refused() {
+    let value = format!("copies {}", "x".repeat(10_000));
+    let before = common::resident();
+    let (error, _) = fails(&value);
+    assert_eq!(error.kind, CallErrorKind::LimitExceeded, "{error}");
+    assert!(
+        error.message.contains("inherit") && error.message.contains("`output_mib`"),
+        "{error}"
+    );
+    let grown = common::resident().saturating_sub(before);
+    assert!(grown < 1 << 30, "{} MiB", grown >> 20);
+}
+
+#[test]
+fn metrics_of_a_step_that_is_made_again_count_once() {
+    let mut runner = Runner::new(POISON, "{}");
+    let mut input = batch(&[(Some("k"), Some("a")), (Some("k"), Some("bad")), (Some("k"), Some("b"))]);
+    assert_eq!(runner.run(&mut input).unwrap().failures.len(), 1);
+    // The task leaves the bad record out and runs the others again.
+    runner.transform.recycle().unwrap();
+    runner
+        .run_as_task(&mut batch(&[(Some("k"), Some("a")), (Some("k"), Some("b"))]))
+        .unwrap();
+    assert_eq!(runner.linked.metrics()[0].value, MetricValue::Number(2.0));
+}
+
+/// Nobody's record is guilty of what other plugins hold.
+#[test]
+fn memory_that_others_hold_convicts_no_record() {
+    let engine = plugin::Engine::new(plugin::EngineOptions {
+        memory_bytes_max: 100 << 20,
+        ..plugin::EngineOptions::default()
+    })
+    .unwrap();
+    let mut first = Runner::on(&engine, POISON, limits());
+    first.run_as_task(&mut batch(&[(None, Some("grow"))])).unwrap();
+    let mut second = Runner::on(&engine, POISON, limits());
+    let error = second.run_as_task(&mut batch(&[(None, Some("grow"))])).unwrap_err();
+    assert_eq!(error.kind, CallErrorKind::Unavailable, "{error}");
+    assert!(error.message.contains("together"), "{error}");
+    drop(first);
+    second.run_as_task(&mut batch(&[(None, Some("grow"))])).unwrap();
+}
+
 #[test]
 fn deep_recursion_is_a_trap() {
     let (error, _) = fails("recurse");

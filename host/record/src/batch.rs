@@ -177,6 +177,27 @@ impl Batch {
         }
     }
 
+    /// The bytes of record `i`, as [`Self::bytes`] counts them, with what is kept beside headers.
+    #[must_use]
+    pub fn bytes_of(&self, i: usize) -> usize {
+        let column = |column: &Column| column.get(i).map_or(0, <[u8]>::len);
+        column(&self.keys) + column(&self.values) + self.headers.bytes_of(i)
+    }
+
+    /// The records in a range, their roots as they are.
+    #[must_use]
+    pub fn slice(&self, range: std::ops::Range<usize>) -> Self {
+        let mut batch = Self::new(Arc::clone(&self.topic), self.partition);
+        for i in range {
+            batch.push_from(self, i);
+            if let Some(root) = self.roots.get(i) {
+                batch.roots.push(*root);
+            }
+        }
+        batch.headers.finish(batch.timestamps.len());
+        batch
+    }
+
     /// The records of this task input batch whose index `keep` accepts, in order, as a task input
     /// batch of their own.
     #[must_use]

@@ -7,6 +7,9 @@ pub const HEADERS_JOIN: u8 = 0;
 /// The marked record's headers replace all inherited ones.
 pub const HEADERS_REPLACE: u8 = 1;
 
+/// What a header takes up beside its name and value: where they end.
+const HEADER_OVERHEAD_BYTES: usize = 2 * size_of::<u32>();
+
 /// The headers of `n` records, in flat columns. Left out (all lists empty): no record has any, or,
 /// in the outputs of a transform, all are inherited.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,15 +31,38 @@ impl Headers {
         self.ends.is_empty()
     }
 
-    /// The headers of record `i`, in order.
-    pub fn of(&self, i: usize) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+    /// Where the headers of record `i` stand in `names` and `values`.
+    fn range(&self, i: usize) -> std::ops::Range<usize> {
         let end = self.ends.get(i).copied().unwrap_or(0);
         let start = if i == 0 || self.ends.is_empty() {
             0
         } else {
             self.ends.get(i - 1).copied().unwrap_or(0)
         };
-        (start as usize..end as usize).map(|h| (self.names.get(h).unwrap_or_default(), self.values.get(h)))
+        start as usize..end as usize
+    }
+
+    /// What the headers of record `i` take up, in bytes, with what is kept beside each.
+    #[must_use]
+    pub fn bytes_of(&self, i: usize) -> usize {
+        let bytes = |column: &Column, range: &std::ops::Range<usize>| {
+            let end = |count: usize| {
+                count
+                    .checked_sub(1)
+                    .and_then(|last| column.ends.get(last))
+                    .copied()
+                    .unwrap_or(0)
+            };
+            end(range.end).saturating_sub(end(range.start)) as usize
+        };
+        let range = self.range(i);
+        bytes(&self.names, &range) + bytes(&self.values, &range) + range.len() * HEADER_OVERHEAD_BYTES
+    }
+
+    /// The headers of record `i`, in order.
+    pub fn of(&self, i: usize) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.range(i)
+            .map(|h| (self.names.get(h).unwrap_or_default(), self.values.get(h)))
     }
 
     /// The last value of the header `name` of record `i`: `Some(None)` when it is null.

@@ -106,11 +106,12 @@ pub trait StateAccess: Send {
     /// # Errors
     /// As [`Self::get`].
     fn scan(&mut self, store: u32, prefix: &[u8], after: Option<&[u8]>, limit: u32) -> Result<Page, StoreError>;
-    /// One value per key, null where there is none.
+    /// One value per key, null where there is none. Stops behind the first value with which there are more
+    /// than `bytes_max` bytes: then there are fewer values than keys, or the last is one too much.
     ///
     /// # Errors
     /// As [`Self::get`]; a null key is misuse.
-    fn get_many(&mut self, store: u32, keys: &Column) -> Result<Column, StoreError>;
+    fn get_many(&mut self, store: u32, keys: &Column, bytes_max: usize) -> Result<Column, StoreError>;
     /// One value per key, null removes; the last of a repeated key wins.
     ///
     /// # Errors
@@ -198,12 +199,12 @@ pub trait TaskState: StateAccess {
     /// # Errors
     /// As [`StateAccess::get`].
     fn next_timer(&mut self, clock: Clock) -> Result<Option<Timestamp>, StoreError>;
-    /// Removes all timers that are due at exactly `time` and answers them, by key, then name. None
-    /// may be due earlier.
+    /// Removes up to `limit` timers that are due at exactly `time` and answers them, by name, shorter
+    /// names first, then key. None may be due earlier.
     ///
     /// # Errors
     /// As [`StateAccess::get`].
-    fn take_timers(&mut self, clock: Clock, time: Timestamp) -> Result<Vec<Timer>, StoreError>;
+    fn take_timers(&mut self, clock: Clock, time: Timestamp, limit: usize) -> Result<Vec<Timer>, StoreError>;
     /// The earliest time for which a timer was set since this was last asked, rolled back or not.
     fn earliest_set(&mut self, clock: Clock) -> Option<Timestamp>;
     /// Forgets savepoints: what was written counts as part of the next commit.

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::batch::Batch;
 use crate::column::{Column, MARK_INHERITED};
 use crate::error::Failure;
-use crate::headers::Headers;
+use crate::headers::{HEADERS_REPLACE, Headers};
 use crate::offset::{NO_TIMESTAMP, Timestamp};
 use crate::store::{StoreError, TaskState};
 use crate::timer::Clock;
@@ -165,6 +165,36 @@ impl Emitted {
         self.check_keys(batch, ports)
     }
 
+    /// The bytes that outputs take over from their parents; more than the parents have when several
+    /// outputs have one parent. Each output is handed on with its own copy.
+    #[must_use]
+    pub fn inherited_bytes(&self, parents: &Batch) -> u64 {
+        // One output per record, in order: once what is there already.
+        if self.parents.is_empty() {
+            return parents.bytes() as u64;
+        }
+        let inherits_header = |output: usize| self.headers.marks.get(output) != Some(&HEADERS_REPLACE);
+        let of = |column: &Column, own: &Column, output: usize| {
+            let inherits = own.is_empty() || own.mark(output) == MARK_INHERITED;
+            let parent = self.parent(output);
+            if inherits {
+                column.get(parent).map_or(0, <[u8]>::len) as u64
+            } else {
+                0
+            }
+        };
+        let mut total = 0_u64;
+        for output in 0..self.count as usize {
+            total = total
+                .saturating_add(of(&parents.keys, &self.keys, output))
+                .saturating_add(of(&parents.values, &self.values, output));
+            if !parents.headers.is_left_out() && inherits_header(output) {
+                total = total.saturating_add(parents.headers.bytes_of(self.parent(output)) as u64);
+            }
+        }
+        total
+    }
+
     fn check_keys(&self, batch: &Batch, ports: &[Port]) -> Result<(), String> {
         if self.keys.is_empty() || ports.iter().all(|port| port.rekeys) {
             return Ok(());
@@ -209,6 +239,9 @@ pub enum CallErrorKind {
     Refused,
     /// What the plugin handed out is malformed, or it misused a host function.
     Misuse,
+    /// No instance could be started, or all plugins together have no memory left: no record is convicted
+    /// of what others did, or what is away.
+    Unavailable,
     /// The state store could not be read: not the plugin's fault, so no record is convicted.
     Store,
     /// As [`Self::Store`]; what it holds is damaged and has to be made anew.
@@ -234,6 +267,7 @@ impl CallErrorKind {
             Self::LimitExceeded => "limit-exceeded",
             Self::Refused => "refused",
             Self::Misuse => "misuse",
+            Self::Unavailable => "unavailable",
             Self::Store | Self::StoreDamaged => "store",
         }
     }
@@ -337,6 +371,10 @@ pub trait Transform: Send {
             detail: String::new(),
         })
     }
+
+    /// What the calls since the last `keep` or `recycle` have counted stands: the step that they were
+    /// part of has succeeded, so it is not made again but for an abort of its commit.
+    fn keep(&mut self) {}
 
     /// Drops whatever the instance remembers. Called after a failed call, an abort and a change
     /// of the assignment.

@@ -252,9 +252,12 @@ impl StateAccess for KeyedState {
         merge::scan(&*self.store, store_prefix, (prefix, after), limit, dirty)
     }
 
-    fn get_many(&mut self, store: u32, keys: &Column) -> Result<Column, StoreError> {
+    fn get_many(&mut self, store: u32, keys: &Column, bytes_max: usize) -> Result<Column, StoreError> {
         let mut values = Column::default();
         for key in keys.iter() {
+            if values.data.len() > bytes_max {
+                break;
+            }
             let key = key.ok_or_else(|| null_key("get_many"))?;
             self.check_key(store, key)?;
             match self.keys.get(store, key) {
@@ -388,8 +391,8 @@ impl TaskState for KeyedState {
         self.with_timers(|timers| timers.next(clock))
     }
 
-    fn take_timers(&mut self, clock: Clock, time: Timestamp) -> Result<Vec<Timer>, StoreError> {
-        self.with_timers(|timers| timers.take(clock, time))
+    fn take_timers(&mut self, clock: Clock, time: Timestamp, limit: usize) -> Result<Vec<Timer>, StoreError> {
+        self.with_timers(|timers| timers.take(clock, time, limit))
     }
 
     fn earliest_set(&mut self, clock: Clock) -> Option<Timestamp> {

@@ -70,9 +70,6 @@ struct Times {
     listed: Timestamp,
 }
 
-/// An entry of the list, and the timer's key and name.
-type Listed = (Vec<u8>, Vec<u8>, String);
-
 /// The timers of one task state.
 pub(crate) struct Timers<'a> {
     pub(crate) state: &'a mut dyn StateAccess,
@@ -132,62 +129,50 @@ impl Timers<'_> {
                 }
             };
             let Some(time) = first else { return Ok(None) };
-            if self.list_anew(clock, time)? {
+            let due = self.due_at(clock, time, 1)?;
+            if !due.is_empty() {
                 return Ok(Some(time));
             }
             self.known.first[clock.index()] = None;
         }
     }
 
-    /// Removes the timers that are due at exactly `time`, which is the first there is.
-    pub(crate) fn take(&mut self, clock: Clock, time: Timestamp) -> Result<Vec<Timer>, StoreError> {
-        let mut taken = Vec::new();
-        for (listed, key, name) in self.listed_at(clock, time)? {
-            let own = timer_key(clock, &key, &name);
-            if self.times(&own)?.is_some_and(|times| times.due == time) {
-                self.state.remove(self.store, &own)?;
-                self.state.remove(self.store, &listed)?;
-                taken.push(Timer { time, key, name });
-            }
+    /// Removes up to `limit` timers that are due at exactly `time`, which is the first there is.
+    pub(crate) fn take(&mut self, clock: Clock, time: Timestamp, limit: usize) -> Result<Vec<Timer>, StoreError> {
+        let due = self.due_at(clock, time, limit)?;
+        for timer in &due {
+            self.state
+                .remove(self.store, &timer_key(clock, &timer.key, &timer.name))?;
+            self.unlist(clock, time, &timer.key, &timer.name)?;
         }
-        self.known.unlisted(clock, time);
-        taken.sort_unstable();
-        Ok(taken)
+        Ok(due)
     }
 
-    /// Lists what stands at `time` but is due later where it belongs. Answers whether anything is
-    /// due at `time`.
-    fn list_anew(&mut self, clock: Clock, time: Timestamp) -> Result<bool, StoreError> {
-        let mut is_due = false;
-        for (listed, key, name) in self.listed_at(clock, time)? {
-            let own = timer_key(clock, &key, &name);
-            match self.times(&own)? {
-                Some(times) if times.listed == time && times.due == time => is_due = true,
-                Some(times) if times.listed == time => {
-                    self.state.remove(self.store, &listed)?;
-                    let listed = self.list(clock, times.due, &key, &name)?;
-                    self.write(&own, Times { listed, ..times })?;
-                }
-                _ => self.state.remove(self.store, &listed)?,
-            }
-        }
-        Ok(is_due)
-    }
-
-    /// The entries of the list at a time.
-    fn listed_at(&mut self, clock: Clock, time: Timestamp) -> Result<Vec<Listed>, StoreError> {
+    /// The first `limit` timers that are due at `time`, in the order of the list. What is found before
+    /// them and is due later is listed where it belongs.
+    fn due_at(&mut self, clock: Clock, time: Timestamp, limit: usize) -> Result<Vec<Timer>, StoreError> {
         let prefix = listed_prefix(clock, time);
-        let mut found = Vec::new();
+        let mut due = Vec::new();
         let mut after: Option<Vec<u8>> = None;
         loop {
-            let page = self.state.scan(self.store, &prefix, after.as_deref(), PAGE)?;
-            for entry in page.keys.iter().flatten() {
-                let (key, name) = read_listed(entry)?;
-                found.push((entry.to_vec(), key, name));
+            let page = u32::try_from(limit - due.len()).map_or(PAGE, |left| left.min(PAGE));
+            let page = self.state.scan(self.store, &prefix, after.as_deref(), page)?;
+            for listed in page.keys.iter().flatten() {
+                let (key, name) = read_listed(listed)?;
+                let own = timer_key(clock, &key, &name);
+                match self.times(&own)? {
+                    Some(times) if times.listed == time && times.due == time => due.push(Timer { time, key, name }),
+                    Some(times) if times.listed == time => {
+                        self.state.remove(self.store, listed)?;
+                        let listed = self.list(clock, times.due, &key, &name)?;
+                        self.write(&own, Times { listed, ..times })?;
+                    }
+                    _ => self.state.remove(self.store, listed)?,
+                }
             }
             after = page.keys.iter().last().flatten().map(<[u8]>::to_vec);
-            if !page.more || after.is_none() {
-                return Ok(found);
+            if !page.more || after.is_none() || due.len() >= limit {
+                return Ok(due);
             }
         }
     }

@@ -148,6 +148,18 @@ fn ready(kind: &Kind) -> Box<dyn TaskState> {
 }
 
 #[test]
+fn reading_many_stops_behind_the_limit() {
+    for kind in Kind::all() {
+        let mut state = ready(&kind);
+        state.put(0, b"k", &[b'v'; 100]).unwrap();
+        let keys: Column = std::iter::repeat_n(Some(b"k".as_slice()), 1_000).collect();
+        assert_eq!(state.get_many(0, &keys, usize::MAX).unwrap().len(), 1_000);
+        let found = state.get_many(0, &keys, 1_000).unwrap();
+        assert_eq!((found.len(), found.data.len()), (11, 1_100));
+    }
+}
+
+#[test]
 fn misuse_is_told_and_changes_nothing() {
     for kind in Kind::all() {
         let mut state = ready(&kind);
@@ -164,8 +176,8 @@ fn misuse_is_told_and_changes_nothing() {
             state.put(0, &key, b"v"),
             state.put(0, b"k", &value),
             state.scan(2, b"", None, 1).map(drop),
-            state.get_many(0, &with_null).map(drop),
-            state.get_many(9, &two).map(drop),
+            state.get_many(0, &with_null, usize::MAX).map(drop),
+            state.get_many(9, &two, usize::MAX).map(drop),
             state.put_many(0, &with_null, &with_null),
             state.put_many(1, &two, &two),
             state.put_many(0, &two, &Column::default()),

@@ -93,7 +93,7 @@ fn check_all(state: &mut dyn TaskState, model: &Map) {
             .map(|(_, k)| k.clone())
             .collect();
         let column: Column = keys.iter().map(|k| Some(k.as_slice())).collect();
-        let values = state.get_many(store, &column).unwrap();
+        let values = state.get_many(store, &column, usize::MAX).unwrap();
         for (key, value) in keys.into_iter().zip(values.iter()) {
             assert_eq!(model.get(&(store, key)).map(Vec::as_slice), value);
         }

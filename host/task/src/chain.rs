@@ -1,14 +1,21 @@
 //! One batch through the transforms of a sub-topology. Pure but for the transforms and the state
 //! they are given: nothing is written to the log here, so a failed step can be undone.
 
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use record::error::Failure;
+use record::log::PollLimit;
 use record::offset::Timestamp;
 use record::timer::{Clock, Timer};
 use record::topology::{InputRoute, Node, NodeId, SubTopology, Target, TopicId};
 use record::transform::{Call, CallError, CallErrorKind, StateSlot, TimerCall, Transform};
 use record::{Batch, Column, Headers};
+
+/// A batch of many records is given up after so long, and its records are run one by one: the
+/// transaction that it is part of must not end before it does.
+const STEP_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// What a step leaves for one topic.
 #[derive(Debug)]
@@ -73,11 +80,18 @@ impl Chain {
         for (i, transform) in self.transforms.iter_mut().enumerate() {
             // No record is guilty of this: the step is tried again.
             transform.recycle().map_err(|mut error| {
-                error.kind = CallErrorKind::Store;
+                error.kind = CallErrorKind::Unavailable;
                 StepError::Call(NodeId(i as u32), error)
             })?;
         }
         Ok(())
+    }
+
+    /// The step that was run has succeeded.
+    pub(crate) fn keep(&mut self) {
+        for transform in &mut self.transforms {
+            transform.keep();
+        }
     }
 
     /// Runs a task's input batch. `states` has one slot per node; `stream_times` one entry per
@@ -90,10 +104,7 @@ impl Chain {
         stream_times: &[Timestamp],
         now: Timestamp,
     ) -> Result<Vec<Outgoing>, StepError> {
-        let mut step = Step {
-            arrived: vec![Vec::new(); self.transforms.len()],
-            outgoing: Vec::new(),
-        };
+        let mut step = Step::new(self.transforms.len());
         // The common case, one transform and nothing else reads the input: no copy of it.
         let alone = match route.targets.as_slice() {
             [Target::Node { node, input: number }] => {
@@ -139,10 +150,7 @@ impl Chain {
     ) -> Result<Vec<Outgoing>, StepError> {
         let i = due.node.0 as usize;
         let mut names: Column = due.timers.iter().map(|timer| Some(timer.name.as_bytes())).collect();
-        let mut step = Step {
-            arrived: vec![Vec::new(); self.transforms.len()],
-            outgoing: Vec::new(),
-        };
+        let mut step = Step::new(self.transforms.len());
         let call = TimerCall {
             clock: due.clock,
             timers: due.batch,
@@ -173,23 +181,42 @@ impl Chain {
         for (i, state) in states.iter_mut().enumerate() {
             let id = NodeId(i as u32);
             let arrived = std::mem::take(&mut step.arrived[i]);
-            let Some(mut batch) = merge_by_root(arrived) else {
+            let Some(mut arrived) = merge_by_root(arrived) else {
                 continue;
             };
-            let times: Vec<Timestamp> = (0..batch.len()).map(|r| stream_time(batch.root(r))).collect();
-            let call = Call {
-                batch: &mut batch,
-                input: Some(input),
-                stream_times: &times,
-                // What one root has caused arrives here as one batch.
-                siblings_before: 0,
-                lateness: self.lateness(i),
-                now,
-                state,
-            };
-            let emitted = self.transforms[i].process(call).map_err(|e| StepError::Call(id, e))?;
-            check_failures(id, &emitted.failures, &batch)?;
-            step.send(&self.plan.nodes[i], &emitted, &batch);
+            let mut failures = Vec::new();
+            for range in calls(&arrived) {
+                // One record may take as long as it needs; many are run one by one instead.
+                if input.len() > 1 && step.started.elapsed() > STEP_TIME_MAX {
+                    return Err(StepError::Call(id, too_long()));
+                }
+                let siblings_before = siblings_before(&arrived, range.start);
+                let mut part;
+                let batch = if range.len() == arrived.len() {
+                    &mut arrived
+                } else {
+                    part = arrived.slice(range);
+                    &mut part
+                };
+                let times: Vec<Timestamp> = (0..batch.len()).map(|r| stream_time(batch.root(r))).collect();
+                let call = Call {
+                    batch,
+                    input: Some(input),
+                    stream_times: &times,
+                    siblings_before,
+                    lateness: self.lateness(i),
+                    now,
+                    state,
+                };
+                let emitted = self.transforms[i].process(call).map_err(|e| StepError::Call(id, e))?;
+                failures.extend(rooted(id, &emitted.failures, batch));
+                if failures.is_empty() {
+                    step.send(&self.plan.nodes[i], &emitted, batch);
+                }
+            }
+            if !failures.is_empty() {
+                return Err(StepError::Records(failures));
+            }
         }
         Ok(())
     }
@@ -217,12 +244,50 @@ fn check_failures(id: NodeId, failures: &[Failure], batch: &Batch) -> Result<(),
     if failures.is_empty() {
         return Ok(());
     }
-    Err(StepError::Records(
-        failures
-            .iter()
-            .map(|failure| (batch.root(failure.index as usize), id, failure.clone()))
-            .collect(),
-    ))
+    Err(StepError::Records(rooted(id, failures, batch).collect()))
+}
+
+/// Failures by the root of their record.
+fn rooted(id: NodeId, failures: &[Failure], batch: &Batch) -> impl Iterator<Item = (usize, NodeId, Failure)> {
+    failures
+        .iter()
+        .map(move |failure| (batch.root(failure.index as usize), id, failure.clone()))
+}
+
+/// A batch in calls of as many records and bytes as batches from the log have: what one record has
+/// become, or many, may be any number.
+fn calls(batch: &Batch) -> Vec<Range<usize>> {
+    let limit = PollLimit::default();
+    if batch.len() <= limit.records && batch.bytes() <= limit.bytes {
+        return vec![0..batch.len()];
+    }
+    let mut calls = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for i in 0..batch.len() {
+        let own = batch.bytes_of(i);
+        if i > start && (i - start == limit.records || bytes + own > limit.bytes) {
+            calls.push(start..i);
+            (start, bytes) = (i, 0);
+        }
+        bytes += own;
+    }
+    calls.push(start..batch.len());
+    calls
+}
+
+/// How many records before this one have the same root.
+fn siblings_before(batch: &Batch, i: usize) -> u32 {
+    let root = batch.root(i);
+    let siblings = (0..i).rev().take_while(|before| batch.root(*before) == root);
+    siblings.count() as u32
+}
+
+fn too_long() -> CallError {
+    CallError {
+        kind: CallErrorKind::TimedOut,
+        message: format!("the batch took longer than {STEP_TIME_MAX:?}"),
+        detail: String::new(),
+    }
 }
 
 /// What a call that has failed says of the only record or timer in it.
@@ -235,18 +300,31 @@ pub(crate) fn failure_of(error: &CallError) -> Failure {
     }
 }
 
-/// A failure of the state store is nobody's record: the task waits instead of convicting one.
+/// A failure of the state store, or of what plugins share, is no record's: the task waits instead of
+/// convicting one.
 pub(crate) fn convicts(error: &CallError) -> bool {
-    !matches!(error.kind, CallErrorKind::Store | CallErrorKind::StoreDamaged)
+    !matches!(
+        error.kind,
+        CallErrorKind::Unavailable | CallErrorKind::Store | CallErrorKind::StoreDamaged
+    )
 }
 
 struct Step {
+    started: Instant,
     /// For each node what has arrived from each edge.
     arrived: Vec<Vec<Batch>>,
     outgoing: Vec<(TopicId, u8, Vec<Option<Batch>>)>,
 }
 
 impl Step {
+    fn new(nodes: usize) -> Self {
+        Self {
+            started: Instant::now(),
+            arrived: vec![Vec::new(); nodes],
+            outgoing: Vec::new(),
+        }
+    }
+
     fn send_input(&mut self, target: &Target, input: &Batch) {
         match target {
             Target::Node { node, input: number } => {
@@ -357,4 +435,34 @@ fn copy_headers(from: &Headers, i: usize, to: &mut Headers, at: usize) {
         to.push(name, value);
     }
     to.close(at);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(values: &[usize], roots: &[u32]) -> Batch {
+        let mut batch = Batch::new(Arc::from("in"), 0);
+        for bytes in values {
+            batch.push(None, Some(&vec![b'x'; *bytes]), 0);
+        }
+        batch.roots = roots.to_vec();
+        batch
+    }
+
+    #[test]
+    fn what_many_records_have_become_is_run_in_several_calls() {
+        assert_eq!(calls(&batch(&[1; 256], &[0; 256])), [0..256]);
+        assert_eq!(calls(&batch(&[1; 600], &[0; 600])), [0..256, 256..512, 512..600]);
+        let mib = 1 << 20;
+        let large = batch(&[mib / 2, mib / 2, 1, 3 * mib, 1, mib], &[0; 6]);
+        assert_eq!(calls(&large), [0..2, 2..3, 3..4, 4..5, 5..6]);
+    }
+
+    #[test]
+    fn siblings_are_counted_across_calls() {
+        let batch = batch(&[1; 6], &[0, 0, 1, 1, 1, 2]);
+        let found: Vec<u32> = (0..6).map(|i| siblings_before(&batch, i)).collect();
+        assert_eq!(found, [0, 1, 0, 1, 2, 0]);
+    }
 }

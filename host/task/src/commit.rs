@@ -8,13 +8,14 @@
 //! 3. the local store takes dirty entries and positions in one batch. *Crash before it*: the store
 //!    is behind the changelog; the tail is restored at the next start.
 //!
-//! At least once, step 2 is: all records acknowledged, then positions. A crash between leads to
-//! records that are processed again.
+//! At least once, outputs are acknowledged before step 1, and step 2 is: all records acknowledged, then
+//! positions. A crash between leads to records that are processed again.
 
 use std::time::{Duration, Instant};
 
 use record::log::{CommitError, LogError, Position};
 use record::origin::PositionNote;
+use record::topology::Delivery;
 use record::{Batch, NextOffset, TopicPartition};
 
 use crate::ingest::IngestTask;
@@ -40,21 +41,21 @@ impl Worker {
             return Ok(true);
         }
         let positions = self.positions();
-        let written = self.write_sources_again();
-        if let Err(error) = written.and_then(|()| self.write_changelogs(&positions)) {
+        if let Err(error) = self.write_sources_again() {
             self.refused(error)?;
             return Ok(false);
         }
-        let outcome = loop {
-            match self.session.commit(&positions, SLICE) {
-                Err(CommitError::Unfinished) if self.shared.shutdown.is_overdue() => {
-                    // What is open is aborted by the broker's time-out, or by the next start.
-                    return Err(Stop::Fenced("the deadline of the shutdown is over".to_owned()));
-                }
-                Err(CommitError::Unfinished) => {}
-                other => break other,
+        let mut outcome = Ok(());
+        if self.settles_outputs_first() {
+            outcome = self.commit_in_slices(&[])?;
+        }
+        if outcome.is_ok() {
+            if let Err(error) = self.write_changelogs(&positions) {
+                self.refused(error)?;
+                return Ok(false);
             }
-        };
+            outcome = self.commit_in_slices(&positions)?;
+        }
         match outcome {
             Ok(()) => {
                 self.open_since = None;
@@ -86,6 +87,26 @@ impl Worker {
                 source: LogError::Fatal { what },
             })),
             Err(CommitError::Unfinished) => Ok(false),
+        }
+    }
+
+    /// At least once there is no transaction around outputs and changelog. The changelog must not say that
+    /// a timer has fired, or a record was counted, whose outputs have not arrived.
+    fn settles_outputs_first(&self) -> bool {
+        self.shared.topology.delivery == Delivery::AtLeastOnce
+            && self.tasks.values().any(|owned| has_state(&owned.task))
+    }
+
+    fn commit_in_slices(&mut self, positions: &[Position]) -> Result<Result<(), CommitError>, Stop> {
+        loop {
+            match self.session.commit(positions, SLICE) {
+                Err(CommitError::Unfinished) if self.shared.shutdown.is_overdue() => {
+                    // What is open is aborted by the broker's time-out, or by the next start.
+                    return Err(Stop::Fenced("the deadline of the shutdown is over".to_owned()));
+                }
+                Err(CommitError::Unfinished) => {}
+                other => return Ok(other),
+            }
         }
     }
 

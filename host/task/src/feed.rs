@@ -202,7 +202,7 @@ impl Worker {
             }
             StepEnd::Stopped { at: offset, verdict } => self.stop_at(at, offset, &verdict),
             StepEnd::Trouble { why, is_damaged } => {
-                tracing::error!(%at, "the state cannot be used ({why}); the task starts over from its changelog");
+                tracing::error!(%at, "{why}; no record is guilty of it: the task starts over from its committed position");
                 self.roll_back()?;
                 self.retry_later(at, is_damaged)
             }

@@ -338,7 +338,7 @@ impl ProcessTask {
             });
         match outcome {
             Ok(outgoing) => {
-                self.keep();
+                self.keep(chain);
                 Ok(outgoing)
             }
             Err(error) => {
@@ -385,7 +385,8 @@ impl ProcessTask {
             .collect()
     }
 
-    pub(crate) fn keep(&mut self) {
+    pub(crate) fn keep(&mut self, chain: &mut Chain) {
+        chain.keep();
         for state in self.states.iter_mut().filter_map(|slot| slot.0.as_mut()) {
             state.keep();
         }

@@ -10,6 +10,7 @@
 //! causes downstream may set timers too.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use record::error::Failure;
 use record::offset::Timestamp;
@@ -26,8 +27,9 @@ use crate::step::{Part, StepEnd, Written};
 
 /// A call has so many timers at most.
 const TIMERS_PER_CALL: usize = 256;
-/// After so many times the worker has its turn: it polls, and commits when that is due.
-const FIRINGS_MAX: usize = 1_000;
+/// After so many calls, or so long, the worker has its turn: it polls, and commits when that is due.
+const CALLS_MAX: usize = 64;
+const FIRING_TIME: Duration = Duration::from_secs(1);
 
 /// A timer, wherever it was set.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,14 +84,15 @@ impl ProcessTask {
     }
 
     fn fire_groups(&mut self, chain: &mut Chain, moment: &Moment<'_>, written: &mut Written) -> Result<(), StepEnd> {
-        for _ in 0..FIRINGS_MAX {
+        let started = Instant::now();
+        for _ in 0..CALLS_MAX {
             let first = self.first_due(chain, moment);
             let Some(group) = first.map_err(|error| StepEnd::of_store(&error))? else {
                 self.solo_timers = false;
                 return Ok(());
             };
             self.fire_group(chain, &group, moment, written)?;
-            if self.is_solo() {
+            if self.is_solo() || started.elapsed() > FIRING_TIME {
                 break;
             }
         }
@@ -123,8 +126,8 @@ impl ProcessTask {
         Ok(first)
     }
 
-    /// Runs the timers of one group; on success they and their effects are part of the next commit.
-    /// On failure nothing has happened, but for verdicts.
+    /// Runs the first timers of a group in one call, or a single one; on success they and their effects
+    /// are part of the next commit. On failure nothing has happened, but for verdicts.
     fn fire_group(
         &mut self,
         chain: &mut Chain,
@@ -140,7 +143,8 @@ impl ProcessTask {
         };
         loop {
             let points = self.savepoints();
-            let mut due = self.take(group).map_err(|error| StepEnd::of_store(&error))?;
+            let limit = if self.is_solo() { 1 } else { TIMERS_PER_CALL };
+            let due = self.take(group, limit).map_err(|error| StepEnd::of_store(&error))?;
             if let Some(verdict) = self.stops_at(&due, &id) {
                 self.undo(chain, &points)?;
                 return Err(StepEnd::Stopped {
@@ -149,53 +153,47 @@ impl ProcessTask {
                 });
             }
             if self.is_solo() {
-                let rest = due.split_off(1);
-                self.set_again(group, &rest)
-                    .map_err(|error| StepEnd::of_store(&error))?;
                 self.solo_timer = due.first().map(&id);
             }
             let (clean, convicted): (Vec<Timer>, Vec<Timer>) =
                 due.into_iter().partition(|timer| self.verdict(&id(timer)).is_none());
-            let mut parts = Vec::new();
-            let mut failed = None;
-            for timers in clean.chunks(TIMERS_PER_CALL) {
-                let mut batch = timer_batch(&self.at, timers, moment);
+            let mut batch = timer_batch(&self.at, &clean, moment);
+            let outcome = if clean.is_empty() {
+                Ok(Vec::new())
+            } else {
                 let mut due = Due {
                     node,
                     clock: group.clock,
-                    timers,
+                    timers: &clean,
                     batch: &mut batch,
                 };
-                match chain.run_timers(&mut due, &mut self.states, moment.stream_time, moment.now) {
-                    Ok(outgoing) => parts.push(Part {
+                chain.run_timers(&mut due, &mut self.states, moment.stream_time, moment.now)
+            };
+            let error = match outcome {
+                Ok(outgoing) => {
+                    self.keep(chain);
+                    self.has_worked = true;
+                    written.parts.push(Part {
                         input: Some(batch),
                         outgoing,
-                    }),
-                    Err(error) => {
-                        failed = Some((error, timers));
-                        break;
-                    }
+                    });
+                    self.dispose_timers(chain, &convicted, &id, moment, written);
+                    return Ok(());
                 }
-            }
-            let Some((error, timers)) = failed else {
-                self.keep();
-                self.has_worked = true;
-                written.parts.append(&mut parts);
-                self.dispose_timers(chain, &convicted, &id, moment, written);
-                return Ok(());
+                Err(error) => error,
             };
             self.undo(chain, &points)?;
             match error {
                 StepError::Records(failures) => {
                     for (index, culprit, failure) in failures {
-                        self.convict_timer(chain, id(&timers[index]), culprit, failure);
+                        self.convict_timer(chain, id(&clean[index]), culprit, failure);
                     }
                 }
                 StepError::Call(_, error) if !convicts(&error) => {
                     return Err(StepEnd::of_call(&error));
                 }
                 StepError::Call(culprit, error) => {
-                    if let [timer] = timers {
+                    if let [timer] = clean.as_slice() {
                         self.convict_timer(chain, id(timer), culprit, failure_of(&error));
                     }
                     // A trap may have taken long: what is open is committed before the hunt goes on.
@@ -214,20 +212,11 @@ impl ProcessTask {
         }
     }
 
-    fn take(&mut self, group: &Group) -> Result<Vec<Timer>, StoreError> {
+    fn take(&mut self, group: &Group, limit: usize) -> Result<Vec<Timer>, StoreError> {
         match &mut self.states[group.node].0 {
-            Some(state) => state.take_timers(group.clock, group.time),
+            Some(state) => state.take_timers(group.clock, group.time, limit),
             None => Ok(Vec::new()),
         }
-    }
-
-    fn set_again(&mut self, group: &Group, timers: &[Timer]) -> Result<(), StoreError> {
-        if let Some(state) = &mut self.states[group.node].0 {
-            for timer in timers {
-                state.set_timer(group.clock, &timer.key, &timer.name, timer.time)?;
-            }
-        }
-        Ok(())
     }
 
     /// The verdict of the first timer whose policy is `fail`, unless somebody asked to skip what

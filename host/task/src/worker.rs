@@ -234,6 +234,10 @@ impl Worker {
             if self.rewinds == rewinds {
                 self.feed(batch)?;
             }
+            // A slow plugin does not keep a transaction open over the batches of all partitions.
+            if self.commit_is_due() {
+                self.commit()?;
+            }
         }
         self.polled = polled;
         for event in events {

@@ -5,8 +5,9 @@ mod harness;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use harness::faulty::Faulty;
 use harness::*;
-use record::log::{SessionConfig, Writes};
+use record::log::{Log, SessionConfig, Writes};
 use record::origin;
 use record::store::{StateBackend, StoreError, TaskState};
 use record::topology::{Delivery, OnError};
@@ -24,6 +25,23 @@ fn every_count_goes_up_by_one() {
         assert_eq!(summary.failures, []);
         assert_eq!(series(&*job.log, TOTALS), recount(&lines));
     }
+}
+
+/// Without a transaction around both, state must not say that something was done which may not arrive.
+#[test]
+fn at_least_once_outputs_arrive_before_the_changelog_tells_of_them() {
+    let lines = many_lines();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let early = |delivery| {
+        let mut job = Job::new(log_with_lines(&lines), word_count(OnError::Fail, delivery));
+        let log = Faulty::new(Arc::clone(&job.log), 1, &[], 1, None);
+        job.log = Arc::clone(&log) as Arc<dyn Log>;
+        job.until_end().unwrap();
+        assert_eq!(series(&*job.log, TOTALS), recount(&lines));
+        log.early_changelogs()
+    };
+    assert_eq!(early(Delivery::AtLeastOnce), 0);
+    assert!(early(Delivery::ExactlyOnce) > 0, "the test sees nothing");
 }
 
 #[test]

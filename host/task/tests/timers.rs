@@ -84,6 +84,34 @@ fn timers_fire_once_when_commits_go_wrong() {
     }
 }
 
+/// Windows that end at the same time are as many timers as there are keys: they must fit into memory and
+/// into transactions.
+#[test]
+fn very_many_timers_of_one_time_fire_in_several_commits() {
+    let keys: Vec<&'static str> = (0..30_000).map(|i| &*format!("k{i}").leak()).collect();
+    let mut events: Vec<Event> = keys.iter().map(|key| (*key, 1_000)).collect();
+    events.extend(KEYS.map(|key| (key, 900_000)));
+    let mut job = job(&events, OnError::Fail, 0);
+    let faulty = Faulty::limited(
+        Arc::clone(&job.log),
+        7,
+        &[Fault::Aborted, Fault::LostAnswer],
+        3,
+        None,
+        5,
+    );
+    job.log = Arc::clone(&faulty) as Arc<dyn Log>;
+    job.topology.commit_interval = Duration::ZERO;
+    let summary = job.until_end().unwrap();
+    assert_eq!(summary.failures, []);
+    let expected = model(&events, 0);
+    assert!(all_of(&expected) >= keys.len(), "{}", all_of(&expected));
+    assert_eq!(left(&*job.log), expected);
+    // 256 in a call, 64 calls before the worker has its turn.
+    assert!(summary.counters.commits > 4, "{:?}", summary.counters);
+    assert_eq!(faulty.happened().values().sum::<usize>(), 5);
+}
+
 #[test]
 fn timers_outlive_the_process_and_its_state_directory() {
     let events = many_events(5);

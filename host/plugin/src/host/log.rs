@@ -1,7 +1,9 @@
 //! `log`: what a plugin tells people goes to the host's log, at a bounded rate.
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tracing::Level;
 
 use super::{HostData, Names};
@@ -16,16 +18,13 @@ const TARGET: &str = "wasmill::plugin";
 
 /// The log of one instance.
 pub(crate) struct Log {
-    bucket: Bucket,
+    rate: Rate,
     last_error: Option<String>,
 }
 
 impl Log {
-    pub(crate) fn new(per_second: u32) -> Self {
-        Self {
-            bucket: Bucket::new(per_second),
-            last_error: None,
-        }
+    pub(crate) fn new(rate: Rate) -> Self {
+        Self { rate, last_error: None }
     }
 
     pub(crate) fn start_call(&mut self) {
@@ -38,8 +37,23 @@ impl Log {
     }
 }
 
-/// Messages at a bounded rate.
-pub(crate) struct Bucket {
+/// The rate of all messages of a transform, whatever instance they come from: one that traps with every
+/// record is a fresh one with every record.
+#[derive(Clone)]
+pub(crate) struct Rate(Arc<Mutex<Bucket>>);
+
+impl Rate {
+    pub(crate) fn new(per_second: u32) -> Self {
+        Self(Arc::new(Mutex::new(Bucket::new(per_second))))
+    }
+
+    /// Whether a message may be written, and how many were dropped before it; else it is counted.
+    pub(crate) fn admit(&self) -> Option<u64> {
+        self.0.lock().admit()
+    }
+}
+
+struct Bucket {
     per_second: f64,
     tokens: f64,
     refilled: Instant,
@@ -47,7 +61,7 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
-    pub(crate) fn new(per_second: u32) -> Self {
+    fn new(per_second: u32) -> Self {
         let per_second = f64::from(per_second);
         Self {
             per_second,
@@ -57,8 +71,7 @@ impl Bucket {
         }
     }
 
-    /// Whether a message may be written, and how many were dropped before it; else it is counted.
-    pub(crate) fn admit(&mut self) -> Option<u64> {
+    fn admit(&mut self) -> Option<u64> {
         let now = Instant::now();
         let refill = now.duration_since(self.refilled).as_secs_f64() * self.per_second;
         self.refilled = now;
@@ -129,7 +142,7 @@ impl log::Host for HostData {
     fn write(&mut self, at: log::Level, index: Option<u32>, mut message: String) -> wasmtime::Result<()> {
         cut(&mut message);
         if is_kept(at)
-            && let Some(dropped) = self.log.bucket.admit()
+            && let Some(dropped) = self.log.rate.admit()
         {
             tell(&self.names, level(at), index, &message, dropped);
         }

@@ -1,4 +1,5 @@
-//! `metrics`: a plugin's own metrics. Updates of a call are held back until it has succeeded.
+//! `metrics`: a plugin's own metrics. Updates of a call are held back until the step that it is part of
+//! has succeeded: a step that is made again must not count twice.
 
 use std::sync::Arc;
 
@@ -105,7 +106,8 @@ impl Registry {
         self.metrics.lock().get(metric as usize).map(|metric| metric.kind)
     }
 
-    fn apply(&self, updates: &[(u32, f64)]) {
+    /// Updates, by number, that count.
+    pub(crate) fn apply(&self, updates: &[(u32, f64)]) {
         let mut metrics = self.metrics.lock();
         for (metric, update) in updates {
             let Some(metric) = metrics.get_mut(*metric as usize) else {
@@ -143,12 +145,9 @@ impl Metrics {
         }
     }
 
-    /// The call has succeeded: its updates count.
-    pub(crate) fn keep(&mut self) {
-        if !self.pending.is_empty() {
-            self.registry.apply(&self.pending);
-            self.pending.clear();
-        }
+    /// Hands over the updates since this was last asked, behind others.
+    pub(crate) fn drain_into(&mut self, updates: &mut Vec<(u32, f64)>) {
+        updates.append(&mut self.pending);
     }
 }
 

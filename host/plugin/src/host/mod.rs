@@ -98,3 +98,32 @@ impl HostData {
 }
 
 impl types::Host for HostData {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Engine, EngineOptions};
+    use crate::host::log::Rate;
+    use crate::host::metrics::Registry;
+    use crate::instance::new_store;
+    use crate::usage::Usage;
+
+    /// Of no plugin, as before its first call.
+    pub(crate) fn host_data() -> HostData {
+        let names = Names {
+            pipeline: Arc::from("test"),
+            transform: Arc::from("node"),
+        };
+        let engine = Engine::new(EngineOptions::default()).unwrap();
+        let store = new_store(
+            &engine,
+            names,
+            Arc::default(),
+            record::topology::Limits::default(),
+            Arc::new(Registry::new(0)),
+            Arc::new(Usage::default()),
+            Rate::new(0),
+        );
+        store.into_data()
+    }
+}

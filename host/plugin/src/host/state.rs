@@ -8,8 +8,8 @@ use super::{HostData, HostError, Phase, misuse};
 use crate::bindings::wasmill::plugin::{state, types};
 use crate::convert::{from_guest, to_guest};
 
-/// Reads go to the store in runs of this many keys, so that the answer is measured on the way.
-const GET_MANY_KEYS: usize = 1_024;
+/// What an entry takes up in the host beside its key and value, until the next commit.
+const ENTRY_OVERHEAD_BYTES: usize = 128;
 /// Entries of one page at most.
 const SCAN_ENTRIES_MAX: u32 = 1_000;
 
@@ -21,6 +21,15 @@ pub(crate) struct Traffic {
     /// Bytes that a call may write, and that it may be handed at once.
     pub(crate) written_max: usize,
     pub(crate) answer_max: usize,
+    /// The first savepoint of this call: those before it are the engine's own.
+    pub(crate) first_savepoint: Option<u64>,
+}
+
+impl Traffic {
+    pub(crate) fn start_call(&mut self) {
+        self.written = 0;
+        self.first_savepoint = None;
+    }
 }
 
 pub(crate) fn failed(error: StoreError) -> wasmtime::Error {
@@ -53,9 +62,11 @@ impl HostData {
         self.stores(function)
     }
 
-    pub(crate) fn count_written(&mut self, bytes: usize) -> wasmtime::Result<()> {
+    /// Counts entries that a call writes, and the bytes of their keys and values.
+    pub(crate) fn count_written(&mut self, entries: usize, bytes: usize) -> wasmtime::Result<()> {
         let traffic = &mut self.traffic;
-        traffic.written = traffic.written.saturating_add(bytes);
+        let overhead = entries.saturating_mul(ENTRY_OVERHEAD_BYTES);
+        traffic.written = traffic.written.saturating_add(bytes).saturating_add(overhead);
         if traffic.written > traffic.written_max {
             return Err(limit(format!(
                 "it wrote more than {} MiB to state in one call; raise `output_mib` if it needs more",
@@ -63,6 +74,16 @@ impl HostData {
             )));
         }
         Ok(())
+    }
+
+    /// The engine has savepoints of its own, before the call: going back to one would undo what the engine did.
+    fn check_savepoint(&self, to: u64) -> wasmtime::Result<()> {
+        if self.traffic.first_savepoint.is_some_and(|first| to >= first) {
+            return Ok(());
+        }
+        Err(misuse(format!(
+            "`state.rollback`: there is no savepoint {to}; savepoints hold for one call"
+        )))
     }
 
     fn check_answer(&self, bytes: usize) -> wasmtime::Result<()> {
@@ -88,14 +109,14 @@ impl state::Host for HostData {
     }
 
     fn put(&mut self, store: u32, key: Vec<u8>, value: Vec<u8>) -> wasmtime::Result<()> {
-        self.count_written(key.len() + value.len())?;
+        self.count_written(1, key.len() + value.len())?;
         self.store("state.put", store, true)?
             .put(store, &key, &value)
             .map_err(failed)
     }
 
     fn remove(&mut self, store: u32, key: Vec<u8>) -> wasmtime::Result<()> {
-        self.count_written(key.len())?;
+        self.count_written(1, key.len())?;
         self.store("state.remove", store, true)?
             .remove(store, &key)
             .map_err(failed)
@@ -123,23 +144,12 @@ impl state::Host for HostData {
     fn get_many(&mut self, store: u32, keys: types::Column) -> wasmtime::Result<types::Column> {
         let keys = from_guest(keys);
         check(&keys, keys.len(), MARK_BYTES, "keys")?;
-        let stores = self.store("state.get-many", store, false)?;
-        if keys.len() <= GET_MANY_KEYS {
-            return Ok(to_guest(stores.get_many(store, &keys).map_err(failed)?));
-        }
-        let mut values = Column::default();
-        for start in (0..keys.len()).step_by(GET_MANY_KEYS) {
-            let end = (start + GET_MANY_KEYS).min(keys.len());
-            let run: Column = (start..end).map(|i| keys.get(i)).collect();
-            let found = self
-                .store("state.get-many", store, false)?
-                .get_many(store, &run)
-                .map_err(failed)?;
-            for value in found.iter() {
-                values.push(value);
-            }
-            self.check_answer(values.data.len())?;
-        }
+        let max = self.traffic.answer_max;
+        let values = self
+            .store("state.get-many", store, false)?
+            .get_many(store, &keys, max)
+            .map_err(failed)?;
+        self.check_answer(values.data.len())?;
         Ok(to_guest(values))
     }
 
@@ -147,17 +157,44 @@ impl state::Host for HostData {
         let (keys, values) = (from_guest(keys), from_guest(values));
         check(&keys, keys.len(), MARK_BYTES, "keys")?;
         check(&values, keys.len(), MARK_NULL, "values")?;
-        self.count_written(keys.data.len() + values.data.len())?;
+        self.count_written(keys.len(), keys.data.len() + values.data.len())?;
         self.store("state.put-many", store, true)?
             .put_many(store, &keys, &values)
             .map_err(failed)
     }
 
     fn savepoint(&mut self) -> wasmtime::Result<u64> {
-        Ok(self.stores("state.savepoint")?.savepoint())
+        let point = self.stores("state.savepoint")?.savepoint();
+        self.traffic.first_savepoint.get_or_insert(point);
+        Ok(point)
     }
 
     fn rollback(&mut self, to: u64) -> wasmtime::Result<()> {
+        self.check_savepoint(to)?;
         self.stores("state.rollback")?.rollback(to).map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::host::tests::host_data;
+
+    #[test]
+    fn savepoints_of_the_engine_are_out_of_reach() {
+        let mut data = host_data();
+        assert!(data.check_savepoint(6).is_err());
+        data.traffic.first_savepoint = Some(7);
+        assert!(data.check_savepoint(6).is_err());
+        assert!(data.check_savepoint(7).is_ok());
+        data.traffic.start_call();
+        assert!(data.check_savepoint(7).is_err());
+    }
+
+    #[test]
+    fn entries_count_beside_their_bytes() {
+        let mut data = host_data();
+        data.traffic.written_max = 1 << 20;
+        let taken = (0..100_000).take_while(|_| data.count_written(1, 4).is_ok()).count();
+        assert!(taken < 10_000, "{taken}");
     }
 }

@@ -23,14 +23,22 @@ impl HostData {
             .ok_or_else(|| misuse(format!("`{function}` was called without state")))
     }
 
-    /// A timer for the time that is firing, or an earlier one, would fire again at once, for ever.
+    /// A timer for the time that is firing, or an earlier one, would fire again at once, for ever. On the
+    /// wall that is the time of the call, which may be later than the one that the timer was set for.
     fn check_later(&self, clock: Clock, time: i64) -> wasmtime::Result<()> {
-        match self.call.firing {
-            Some((Clock::EventTime, now)) if clock == Clock::EventTime && time <= now => Err(misuse(format!(
-                "a timer that fires at {now} sets one for {time}; in `on-timers` event-time timers must be set for later"
-            ))),
-            _ => Ok(()),
+        let now = match self.call.firing {
+            Some((Clock::EventTime, now)) if clock == Clock::EventTime => now,
+            Some((Clock::WallClock, _)) if clock == Clock::WallClock => self.call.now,
+            _ => return Ok(()),
+        };
+        if time > now {
+            return Ok(());
         }
+        Err(misuse(format!(
+            "a timer that fires at {now} ({0}) sets one for {time}; in `on-timers`, timers of the same clock must be \
+             set for later",
+            clock.name()
+        )))
     }
 }
 
@@ -43,7 +51,7 @@ impl timers::Host for HostData {
 
     fn set(&mut self, clock: types::Clock, key: Vec<u8>, name: String, time: i64) -> wasmtime::Result<()> {
         let clock = clock_from_guest(clock);
-        self.count_written(key.len() + name.len())?;
+        self.count_written(2, key.len() + name.len())?;
         self.check_later(clock, time)?;
         self.timers("timers.set")?
             .set_timer(clock, &key, &name, time)
@@ -51,7 +59,7 @@ impl timers::Host for HostData {
     }
 
     fn cancel(&mut self, clock: types::Clock, key: Vec<u8>, name: String) -> wasmtime::Result<()> {
-        self.count_written(key.len() + name.len())?;
+        self.count_written(2, key.len() + name.len())?;
         self.timers("timers.cancel")?
             .cancel_timer(clock_from_guest(clock), &key, &name)
             .map_err(failed)
@@ -68,7 +76,7 @@ impl timers::Host for HostData {
         let (keys, names): (Column, Column) = (from_guest(keys), from_guest(names));
         check(&keys, times.len(), MARK_BYTES, "keys")?;
         check(&names, times.len(), MARK_BYTES, "names")?;
-        self.count_written(keys.data.len() + names.data.len())?;
+        self.count_written(2 * times.len(), keys.data.len() + names.data.len())?;
         for (i, time) in times.into_iter().enumerate() {
             let key = keys.get(i).unwrap_or_default();
             let name = std::str::from_utf8(names.get(i).unwrap_or_default())
@@ -85,5 +93,35 @@ impl timers::Host for HostData {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::tests::host_data;
+
+    #[test]
+    fn a_timer_that_fires_sets_its_like_for_later_only() {
+        let mut data = host_data();
+        data.call.now = 20;
+        for (firing, set, time, is_taken) in [
+            (Clock::EventTime, Clock::EventTime, 10, false),
+            (Clock::EventTime, Clock::EventTime, 11, true),
+            (Clock::EventTime, Clock::WallClock, 0, true),
+            // Due at 10, and it is 20 now.
+            (Clock::WallClock, Clock::WallClock, 20, false),
+            (Clock::WallClock, Clock::WallClock, 21, true),
+            (Clock::WallClock, Clock::EventTime, 0, true),
+        ] {
+            data.call.firing = Some((firing, 10));
+            assert_eq!(
+                data.check_later(set, time).is_ok(),
+                is_taken,
+                "{firing:?} {set:?} {time}"
+            );
+        }
+        data.call.firing = None;
+        assert!(data.check_later(Clock::WallClock, 0).is_ok());
     }
 }

@@ -24,6 +24,8 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiHttpHooks};
 
 /// Requests of one instance that are under way at once.
 const REQUESTS_MAX: usize = 16;
+/// What a body buffers at a time, in bytes; it holds two of these. A request that is never sent keeps them.
+const BODY_CHUNK_BYTES: usize = 16 << 10;
 /// When the plugin sets none. The call's own limit is met first, unless it is raised.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -47,6 +49,10 @@ impl Outgoing {
 }
 
 impl WasiHttpHooks for Outgoing {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK_BYTES
+    }
+
     fn send_request(
         &mut self,
         request: http::Request<WasiBody>,

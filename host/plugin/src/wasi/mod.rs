@@ -8,7 +8,7 @@ mod http;
 mod io;
 mod stdio;
 
-use record::grant::Grant;
+use record::grant::{Grant, Origin};
 use record::topology::Limits;
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
@@ -21,12 +21,18 @@ use wasmtime_wasi_http::p2::bindings as http_bindings;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::clock::CallClock;
+use crate::host::log::Rate;
 use crate::host::{HostData, HostError, Names};
 use http::Outgoing;
 use stdio::Lines;
 
 /// Random bytes that one call to the host may ask for.
 const RANDOM_BYTES_MAX: u64 = 1 << 20;
+/// Handles of what is granted that an instance holds at once. Behind each may be a file of the process, or a
+/// buffer in its memory, which no other limit of the instance sees.
+pub(crate) const HANDLES_MAX: usize = 1024;
+/// Names and values of the headers of one request or answer, in bytes.
+const HTTP_FIELDS_BYTES_MAX: usize = 32 << 10;
 
 /// What an instance holds of WASI.
 pub(crate) struct Wasi {
@@ -38,12 +44,12 @@ pub(crate) struct Wasi {
 
 impl Wasi {
     /// Of a transform with this grant.
-    pub(crate) fn new(grant: &Grant, names: &Names, limits: &Limits) -> wasmtime::Result<Self> {
+    pub(crate) fn new(grant: &Grant, names: &Names, limits: &Limits, rate: &Rate) -> wasmtime::Result<Self> {
         let mut builder = WasiCtx::builder();
         builder
             .max_random_size(RANDOM_BYTES_MAX)
-            .stdout(Lines::new(names, limits.log_per_second, tracing::Level::INFO))
-            .stderr(Lines::new(names, limits.log_per_second, tracing::Level::WARN));
+            .stdout(Lines::new(names, rate, tracing::Level::INFO))
+            .stderr(Lines::new(names, rate, tracing::Level::WARN));
         for name in grant.env.iter().flatten() {
             // One that is not set, or is no UTF-8, is not set in the plugin.
             if let Ok(value) = std::env::var(name) {
@@ -60,23 +66,26 @@ impl Wasi {
                 .preopened_dir(&dir.host, &dir.guest, perms)
                 .map_err(|error| error.context(format!("the granted directory {}", dir.host.display())))?;
         }
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(limits.handles);
-        Ok(Self {
-            ctx: builder.build(),
-            http: WasiHttpCtx::new(),
-            table,
-            outgoing: Outgoing::new(grant.http.clone().unwrap_or_default()),
-        })
+        let http = grant.http.clone().unwrap_or_default();
+        Ok(Self::with(builder.build(), http, limits.handles))
     }
 
     /// With nothing behind it: for an instance that only describes itself.
     fn nothing() -> Self {
+        let ctx = WasiCtx::builder().max_random_size(RANDOM_BYTES_MAX).build();
+        Self::with(ctx, Vec::new(), HANDLES_MAX)
+    }
+
+    fn with(ctx: WasiCtx, granted: Vec<Origin>, handles: usize) -> Self {
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(HTTP_FIELDS_BYTES_MAX);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(handles.min(HANDLES_MAX));
         Self {
-            ctx: WasiCtx::builder().max_random_size(RANDOM_BYTES_MAX).build(),
-            http: WasiHttpCtx::new(),
-            table: ResourceTable::new(),
-            outgoing: Outgoing::new(Vec::new()),
+            ctx,
+            http,
+            table,
+            outgoing: Outgoing::new(granted),
         }
     }
 }

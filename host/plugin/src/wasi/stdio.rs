@@ -12,7 +12,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::host::Names;
-use crate::host::log::{Bucket, MESSAGE_BYTES_MAX, tell};
+use crate::host::log::{MESSAGE_BYTES_MAX, Rate, tell};
 
 /// Bytes that one write takes.
 const WRITE_BYTES_MAX: usize = 64 << 10;
@@ -24,17 +24,17 @@ pub(super) struct Lines(Arc<Mutex<Inner>>);
 struct Inner {
     names: Names,
     level: Level,
-    bucket: Bucket,
+    rate: Rate,
     /// The line that has not ended yet.
     line: Vec<u8>,
 }
 
 impl Lines {
-    pub(super) fn new(names: &Names, per_second: u32, level: Level) -> Self {
+    pub(super) fn new(names: &Names, rate: &Rate, level: Level) -> Self {
         Self(Arc::new(Mutex::new(Inner {
             names: names.clone(),
             level,
-            bucket: Bucket::new(per_second),
+            rate: rate.clone(),
             line: Vec::new(),
         })))
     }
@@ -58,7 +58,7 @@ impl Inner {
     fn end_line(&mut self) {
         let line = std::mem::take(&mut self.line);
         let line = String::from_utf8_lossy(&line);
-        if let Some(dropped) = self.bucket.admit() {
+        if let Some(dropped) = self.rate.admit() {
             tell(&self.names, self.level, None, line.trim_end_matches('\r'), dropped);
         }
     }

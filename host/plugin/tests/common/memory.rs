@@ -65,7 +65,7 @@ impl StateAccess for MapState {
         Ok(page)
     }
 
-    fn get_many(&mut self, store: u32, keys: &Column) -> Result<Column, StoreError> {
+    fn get_many(&mut self, store: u32, keys: &Column, _: usize) -> Result<Column, StoreError> {
         let map = self.store(store)?;
         Ok(keys.iter().map(|key| map.get(key?).map(Vec::as_slice)).collect())
     }
@@ -139,9 +139,12 @@ impl TaskState for MapState {
         Ok(of_clock.map(|(_, time)| *time).min())
     }
 
-    fn take_timers(&mut self, clock: Clock, time: Timestamp) -> Result<Vec<Timer>, StoreError> {
+    fn take_timers(&mut self, clock: Clock, time: Timestamp, limit: usize) -> Result<Vec<Timer>, StoreError> {
         let taken = self.timers.extract_if(.., |(of, ..), at| *of == clock && *at == time);
-        Ok(taken.map(|((_, key, name), time)| Timer { time, key, name }).collect())
+        Ok(taken
+            .take(limit)
+            .map(|((_, key, name), time)| Timer { time, key, name })
+            .collect())
     }
 
     fn earliest_set(&mut self, _: Clock) -> Option<Timestamp> {

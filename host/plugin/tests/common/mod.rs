@@ -128,7 +128,11 @@ fn gather(path: &Path, into: &mut Vec<PathBuf>) {
 }
 
 pub(crate) fn link(dir: &str, config: &str, limits: Limits) -> Linked {
-    let compiled = ENGINE.load(&component(dir)).unwrap();
+    link_on(&ENGINE, dir, config, limits)
+}
+
+fn link_on(engine: &Engine, dir: &str, config: &str, limits: Limits) -> Linked {
+    let compiled = engine.load(&component(dir)).unwrap();
     compiled
         .link(LinkOptions {
             pipeline: Arc::from("test"),
@@ -152,7 +156,15 @@ impl Runner {
     }
 
     pub(crate) fn with_limits(dir: &str, config: &str, limits: Limits) -> Self {
-        let linked = link(dir, config, limits);
+        Self::of(link(dir, config, limits))
+    }
+
+    /// On an engine of its own.
+    pub(crate) fn on(engine: &Engine, dir: &str, limits: Limits) -> Self {
+        Self::of(link_on(engine, dir, "{}", limits))
+    }
+
+    fn of(linked: Linked) -> Self {
         let transform = linked.instance().unwrap();
         let state = StateSlot(transform.description().is_stateful().then(|| {
             let stores = transform.description().stores.len();
@@ -188,6 +200,9 @@ impl Runner {
                 self.transform.recycle().unwrap();
             }
             state.keep();
+        }
+        if answer.is_ok() {
+            self.transform.keep();
         }
         answer
     }

@@ -135,7 +135,7 @@ impl Timed {
         let Some(state) = self.state() else { return Ok(timers) };
         for clock in Clock::ALL {
             while let Some(time) = state.next_timer(clock).map_err(|e| e.to_string())? {
-                let taken = state.take_timers(clock, time).map_err(|e| e.to_string())?;
+                let taken = state.take_timers(clock, time, usize::MAX).map_err(|e| e.to_string())?;
                 timers.extend(
                     taken
                         .into_iter()
@@ -253,7 +253,9 @@ impl Timed {
             let Some(time) = next.filter(|time| *time <= until) else {
                 return Ok(());
             };
-            let timers = state.take_timers(Clock::EventTime, time).map_err(|e| e.to_string())?;
+            let timers = state
+                .take_timers(Clock::EventTime, time, usize::MAX)
+                .map_err(|e| e.to_string())?;
             let mut due = Batch::new(Arc::from("in"), 0);
             for timer in &timers {
                 due.push(Some(&timer.key), None, timer.time);

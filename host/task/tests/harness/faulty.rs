@@ -52,6 +52,8 @@ struct Script {
     late_refusals: bool,
     /// Readers outside groups find so many records at a time, and take a millisecond for it.
     slow_readers: Option<usize>,
+    /// Records written to changelogs while outputs before them were not known to have arrived.
+    early_changelogs: usize,
 }
 
 /// The log.
@@ -87,6 +89,7 @@ impl Faulty {
                 happened: BTreeMap::new(),
                 late_refusals: false,
                 slow_readers: None,
+                early_changelogs: 0,
             })),
         })
     }
@@ -105,6 +108,11 @@ impl Faulty {
         log
     }
 
+    /// How many records were written to changelogs while outputs before them were not known to have arrived.
+    pub fn early_changelogs(&self) -> usize {
+        self.script.lock().early_changelogs
+    }
+
     /// How often each fault happened.
     pub fn happened(&self) -> BTreeMap<Fault, usize> {
         self.script.lock().happened.clone()
@@ -115,6 +123,8 @@ struct FaultySession {
     inner: Box<dyn Session>,
     script: Arc<Mutex<Script>>,
     refused: Option<LogError>,
+    /// Whether outputs were written since the last commit.
+    is_open: bool,
 }
 
 struct SlowReader {
@@ -171,6 +181,11 @@ impl Session for FaultySession {
         self.inner.committed(places, timeout)
     }
     fn produce(&mut self, topic: &str, batch: &Batch, partitions: &[u32]) -> Result<(), LogError> {
+        if !topic.ends_with("-changelog") {
+            self.is_open = true;
+        } else if self.is_open {
+            self.script.lock().early_changelogs += batch.len();
+        }
         match self.inner.produce(topic, batch, partitions) {
             Err(error) if error.is_of_a_record() && self.script.lock().late_refusals => {
                 self.refused = Some(error);
@@ -209,7 +224,11 @@ impl Session for FaultySession {
         };
         let what = "the test says so".to_owned();
         match fault {
-            None => self.inner.commit(positions, slice),
+            None => {
+                let done = self.inner.commit(positions, slice);
+                self.is_open &= done.is_err();
+                done
+            }
             Some(Fault::LostAnswer) => {
                 finish(|| self.inner.commit(positions, slice))?;
                 Err(CommitError::Ambiguous { what })
@@ -274,6 +293,7 @@ impl Log for Faulty {
             inner: self.inner.session(config)?,
             script: Arc::clone(&self.script),
             refused: None,
+            is_open: false,
         }))
     }
     fn reader(&self, isolation: Isolation) -> Result<Box<dyn Reader>, LogError> {

@@ -1,6 +1,6 @@
 //! Uses whatever WASI it is granted, to test the host. A value says what: `env LANG`, `clock`,
 //! `random 8`, `read a/b`, `write a/b text`, `list a`, `get http://host/path`, `sleep 1000`, `wait`,
-//! `print text`, `leak`, `exit`. What it finds, or the error that it was answered with, is the output.
+//! `print text`, `leak`, `hoard 9`, `exit`. What it finds, or the error that it was answered with, is the output.
 
 use std::fmt::Debug;
 
@@ -72,6 +72,12 @@ impl Plugin for Nosy {
             "leak" => loop {
                 std::mem::forget(monotonic_clock::subscribe_duration(0));
             },
+            "hoard" => {
+                for _ in 0..rest.parse().unwrap_or(1) {
+                    std::mem::forget(unsent_request()?);
+                }
+                "hoarded".to_owned()
+            }
             "exit" => {
                 wasip2::cli::exit::exit(Err(()));
                 unreachable!("the call has ended")
@@ -113,6 +119,19 @@ fn write(path: &str, text: &str) -> std::result::Result<(), ErrorCode> {
         DescriptorFlags::WRITE,
     )?;
     file.write(text.as_bytes(), 0).map(drop)
+}
+
+/// A request whose body is as full as it gets.
+fn unsent_request() -> Result<OutgoingRequest> {
+    let request = OutgoingRequest::new(Fields::new());
+    let body = request.body().map_err(|()| Error::new("body", "taken twice"))?;
+    let stream = body.write().map_err(|()| Error::new("body", "taken twice"))?;
+    while let Ok(room @ 1..) = stream.check_write() {
+        stream
+            .write(&vec![1; room as usize])
+            .map_err(|error| Error::new("body", format!("{error:?}")))?;
+    }
+    Ok(request)
 }
 
 fn get(url: &str) -> std::result::Result<String, String> {

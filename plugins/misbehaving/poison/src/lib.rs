@@ -64,6 +64,11 @@ impl Plugin for Poison {
                 ctx.emit("")?;
             }
             return Ok(());
+        } else if says("copies") {
+            for _ in 0..1_000_000 {
+                ctx.emit(Inherit)?;
+            }
+            return Ok(());
         } else if says("recurse") {
             std::hint::black_box(recurse(1));
         } else if says("calls") {
