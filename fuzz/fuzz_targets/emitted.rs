@@ -122,11 +122,17 @@ fuzz_target!(|bytes: &[u8]| {
     emitted
         .check(&batch, &ports)
         .expect("what is left without failed records still fits");
-    let mut total = 0;
+    let own = emitted.keys.data.len()
+        + emitted.values.data.len()
+        + emitted.headers.names.data.len()
+        + emitted.headers.values.data.len();
+    let announced = emitted.inherited_bytes(&batch) + own as u64;
+    let (mut total, mut bytes) = (0, 0);
     for port in 0..3 {
         let mut out = Batch::new(Arc::from("out"), 0);
         out.extend_from_port(&emitted, port, &batch);
         total += out.len();
+        bytes += out.bytes() as u64;
         for i in 0..out.len() {
             let _ = (
                 out.keys.get(i),
@@ -139,4 +145,5 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(out.values.len(), out.len());
     }
     assert_eq!(total, emitted.count as usize, "each output leaves by one port");
+    assert!(bytes <= announced, "{bytes} bytes are copied, {announced} were counted");
 });

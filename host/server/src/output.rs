@@ -4,6 +4,7 @@
 //! that a pipe gets results only. With `--json` both are JSON. Colours appear on a terminal only,
 //! and never when `NO_COLOR` is set.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
@@ -114,12 +115,13 @@ impl Output {
             };
             let place = failure
                 .place()
-                .map(|place| format!("  where: {place}\n"))
+                .map(|place| format!("  where: {}\n", visible(&place)))
                 .unwrap_or_default();
             writeln!(
                 err,
-                "{red}error[{code}]{off}: {bold}{failure}{off}\n{place}   next: {}\n   page: {page}",
-                failure.next()
+                "{red}error[{code}]{off}: {bold}{}{off}\n{place}   next: {}\n   page: {page}",
+                visible(&failure.to_string()),
+                visible(&failure.next())
             )
         };
     }
@@ -137,7 +139,7 @@ impl Output {
             table.set_header(header.to_vec());
         }
         for row in rows {
-            table.add_row(row);
+            table.add_row(row.iter().map(|cell| visible(cell)).collect::<Vec<_>>());
         }
         let text = table.to_string();
         let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
@@ -174,5 +176,34 @@ impl Output {
             Ok(style) => bar.with_style(style),
             Err(_) => bar,
         }
+    }
+}
+
+/// Text that others have written, such as a plugin's, with nothing in it that a terminal obeys.
+fn visible(text: &str) -> Cow<'_, str> {
+    let obeyed = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if !text.contains(obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let shown = text.chars().map(|c| {
+        if obeyed(c) {
+            c.escape_default().to_string()
+        } else {
+            c.to_string()
+        }
+    });
+    Cow::Owned(shown.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown() {
+        assert_eq!(visible("a \u{e9}\n\tb"), "a \u{e9}\n\tb");
+        assert_eq!(visible("\u{1b}[2Kfine\r\u{9b}1A"), "\\u{1b}[2Kfine\\r\\u{9b}1A");
+        let table = Output::new(false).table(&[], [vec!["\u{1b}[1A".to_owned()]]);
+        assert!(!table.contains('\u{1b}'), "{table}");
     }
 }

@@ -16,6 +16,7 @@ mod rust;
 mod strip;
 mod tool;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use record::transform::{Port, StoreSpec};
@@ -194,10 +195,22 @@ fn work_dir() -> Result<tempfile::TempDir, PluginError> {
         .map_err(|error| PluginError::io("create a temporary directory in", &std::env::temp_dir(), error))
 }
 
-/// A directory and those above it, nearest first.
+/// A directory and those above it, nearest first, up to the first in which others can write: programs are
+/// run that are found in them.
 fn ancestors(dir: &Path) -> Vec<PathBuf> {
     let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
-    dir.ancestors().map(Path::to_owned).collect()
+    let user = rustix::process::geteuid().as_raw();
+    let is_ours = |dir: &Path| {
+        std::fs::metadata(dir).is_ok_and(|found| {
+            let mode = found.mode();
+            [user, 0].contains(&found.uid()) && mode & 0o002 == 0
+        })
+    };
+    let above = dir.ancestors().skip(1).take_while(|dir| is_ours(dir));
+    std::iter::once(dir.as_path())
+        .chain(above)
+        .map(Path::to_owned)
+        .collect()
 }
 
 /// Writes the contract into a directory, for tools that read it; says where.

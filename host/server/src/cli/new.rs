@@ -146,8 +146,16 @@ fn replace_sdk(dir: &Path, lang: Lang) -> Result<(), Failure> {
         .map_err(failed("write beside"))?;
     write_all(&fresh.path().join("new"), &scaffold::sdk(lang))?;
     mark(&fresh.path().join("new"), lang)?;
-    std::fs::rename(dir, fresh.path().join("old")).map_err(failed("move"))?;
-    std::fs::rename(fresh.path().join("new"), dir).map_err(failed("replace"))
+    let old = fresh.path().join("old");
+    std::fs::rename(dir, &old).map_err(failed("move"))?;
+    if let Err(error) = std::fs::rename(fresh.path().join("new"), dir) {
+        // Else the old one would go with the temporary directory.
+        if std::fs::rename(&old, dir).is_err() {
+            let _ = fresh.keep();
+        }
+        return Err(failed("replace")(error));
+    }
+    Ok(())
 }
 
 /// The directory of a new project, which must not be there.

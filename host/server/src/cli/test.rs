@@ -1,7 +1,7 @@
 //! `wasmill test`: runs pipelines on records that are written down.
 
 use std::collections::BTreeSet;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -199,11 +199,25 @@ fn write_back(result: &FileReport) -> Result<bool, Failure> {
     let updated = update::updated(result, &text).map_err(|what| fail("update")(std::io::Error::other(what)))?;
     match updated {
         Some(new) if new != text => {
-            std::fs::write(path, new).map_err(fail("write"))?;
+            replace(path, &new).map_err(fail("write"))?;
             Ok(true)
         }
         _ => Ok(false),
     }
+}
+
+/// Replaces a file at once: a full disk or a crash leaves what was there.
+fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    // Where a link leads, not the link.
+    let path = path.canonicalize()?;
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file()
+        .set_permissions(std::fs::metadata(&path)?.permissions())?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
 }
 
 fn write_junit(path: &Path, reports: &[FileReport]) -> Result<(), Failure> {
