@@ -366,3 +366,52 @@ fn an_endless_loop_without_a_call_ends() {
     assert_eq!((usage.calls, usage.timed_out, usage.records), (1, 1, 0));
     assert!(usage.cpu.as_millis() >= 50, "{:?}", usage.cpu);
 }
+
+/// What fuzzing of components starts from: small ones that run. See fuzz/README.md.
+#[test]
+#[ignore = "writes to fuzz/corpus"]
+fn seeds_for_fuzzing() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/component");
+    std::fs::create_dir_all(&dir).unwrap();
+    let write = |name: &str, make: &dyn Fn(&mut Image) -> Outbound| {
+        let mut image = Image::new();
+        let outbound = make(&mut image);
+        std::fs::write(dir.join(name), answering(image, &outbound)).unwrap();
+    };
+    write("nothing", &|_| Outbound::default());
+    write("inherits", &|_| Outbound {
+        count: 3,
+        ..Outbound::default()
+    });
+    write("values", &|image| Outbound {
+        count: 2,
+        parents: image.u32s(&[0, 2]),
+        values: [image.bytes(b"xyz"), image.u32s(&[1, 3]), (0, 0)],
+        timestamps: image.s64s(&[1, 2]),
+        ports: image.bytes(&[0, 0]),
+        ..Outbound::default()
+    });
+    write("headers", &|image| Outbound {
+        count: 3,
+        values: [image.bytes(b"abc"), image.u32s(&[1, 2, 3]), image.bytes(&[0, 0, 0])],
+        header_ends: image.u32s(&[1, 1, 2]),
+        header_names: [image.bytes(b"nm"), image.u32s(&[1, 2]), (0, 0)],
+        header_values: [image.bytes(b"v"), image.u32s(&[1, 1]), image.bytes(&[0, 1])],
+        header_marks: image.bytes(&[0, 1, 0]),
+        ..Outbound::default()
+    });
+    write("failures", &|image| {
+        let text = image.bytes(b"x");
+        let mut failure = 1_u32.to_le_bytes().to_vec();
+        for (at, len) in [text, text, text] {
+            failure.extend(at.to_le_bytes());
+            failure.extend(len.to_le_bytes());
+        }
+        Outbound {
+            count: 0,
+            parents: (0, 0),
+            failures: (image.put(&failure), 1),
+            ..Outbound::default()
+        }
+    });
+}
