@@ -127,6 +127,8 @@ class Timers(unittest.TestCase):
             ctx.emit(f"{timer.key_text()}.{timer.name}")
             if timer.name == "again":
                 ctx.set_timer("once", timer.time + 5)
+            if timer.name == "first":
+                ctx.cancel_timer("x")
             if timer.name == "early":
                 ctx.set_timer("never", timer.time)
 
@@ -154,6 +156,11 @@ class Timers(unittest.TestCase):
         self.assertEqual(harness.timers(), {(b"k", "again"): 6})
         self.assertEqual(harness.advance(100).values(), ["k.again", "k.once"])
         self.assertEqual(harness.timers(), {})
+
+    def test_what_one_sets_or_cancels_comes_before_what_is_due_later(self) -> None:
+        harness = Harness(self.Alarm)
+        harness.run(record({"again": 6, "first": 7, "x": 8, "z": 20}, key="k"))
+        self.assertEqual(harness.advance(100).values(), ["k.again", "k.first", "k.once", "k.z"])
 
     def test_the_host_gets_every_change_in_order(self) -> None:
         harness = Harness(self.Alarm)
