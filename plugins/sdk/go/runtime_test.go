@@ -1,6 +1,8 @@
 package wasmill
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 
 	"wasmill/internal/core"
@@ -72,5 +74,100 @@ func TestStateCostsOneCallEachWay(t *testing.T) {
 	want := countingHost{gets: 2, getManys: 2, got: 14, puts: 2, put: 14, timers: 2}
 	if *host != want {
 		t.Errorf("got %+v, want %+v", *host, want)
+	}
+}
+
+// changesHost notes the changes of timers, of which none is set when a call begins.
+type changesHost struct {
+	core.Host
+	changes []string
+}
+
+func (h *changesHost) Timer(uint8, []byte, string) (int64, bool) { return 0, false }
+
+func (h *changesHost) SetTimers(clock uint8, keys, names core.Column, times []int64) {
+	for i, time := range times {
+		h.changes = append(h.changes, fmt.Sprintf("%d %s %s %d", clock, core.Entry(&keys, i), core.Entry(&names, i), time))
+	}
+}
+
+// moves changes timers as its steps say, one function per record.
+type moves struct{ steps []func(ctx *Context) error }
+
+func (m *moves) Process(record Record, ctx *Context) error { return m.steps[record.index](ctx) }
+
+func (m *moves) OnTimer(Timer, *Context) error { return nil }
+
+func TestTheHostGetsEveryChangeOfATimerInOrder(t *testing.T) {
+	is := func(ctx *Context, clock Clock, name string, want int64) {
+		t.Helper()
+		at, set, err := ctx.Timer(clock, name)
+		if !set {
+			at = cancelled
+		}
+		if err != nil || at != want {
+			t.Errorf("the timer %s is set for %d, not %d (%v)", name, at, want, err)
+		}
+	}
+	plugin := &moves{[]func(ctx *Context) error{
+		func(ctx *Context) error {
+			is(ctx, EventTime, "t", cancelled)
+			if err := ctx.SetTimer(WallClock, "t", 5); err != nil {
+				return err
+			}
+			return ctx.SetTimer(EventTime, "t", 10)
+		},
+		func(ctx *Context) error {
+			is(ctx, EventTime, "t", 10)
+			if err := ctx.CancelTimer(EventTime, "t"); err != nil {
+				return err
+			}
+			if err := ctx.SetTimer(EventTime, "t", 20); err != nil {
+				return err
+			}
+			if err := ctx.SetTimer(EventTime, "x", 30); err != nil {
+				return err
+			}
+			is(ctx, EventTime, "t", 20)
+			return Errorf("error", "what it changed is taken back")
+		},
+		func(ctx *Context) error {
+			is(ctx, EventTime, "t", 10)
+			is(ctx, EventTime, "x", cancelled)
+			if err := ctx.SetTimer(EventTime, "t", 40); err != nil {
+				return err
+			}
+			return ctx.CancelTimer(EventTime, "t")
+		},
+		func(ctx *Context) error {
+			is(ctx, EventTime, "t", cancelled)
+			is(ctx, WallClock, "t", 5)
+			if err := ctx.SetTimer(EventTime, "t", 40); err != nil {
+				return err
+			}
+			panic("what it changed is taken back too")
+		},
+		func(ctx *Context) error { return ctx.SetTimer(WallClock, "t", 6) },
+	}}
+	definition := Define(About{Name: "moves"}, func(NoConfig) (*moves, error) { return plugin, nil })
+	host := &changesHost{}
+	it, problems := open(definition, "{}", host)
+	if problems != nil {
+		t.Fatal(problems)
+	}
+	// Nothing is kept from call to call.
+	for range 2 {
+		batch := core.Inbound{Count: uint32(len(plugin.steps))}
+		for range plugin.steps {
+			core.Push(&batch.Keys, []byte("k"))
+		}
+		host.changes = nil
+		if out := it.Process(&batch); len(out.Failures) != 2 {
+			t.Fatalf("got %+v", out)
+		}
+		want := []string{"0 k t 10", "0 k t 40", "0 k t -1", "1 k t 5", "1 k t 6"}
+		if !slices.Equal(host.changes, want) {
+			t.Errorf("got %q, want %q", host.changes, want)
+		}
 	}
 }

@@ -48,74 +48,79 @@ type timerKey struct {
 	name  string
 }
 
-// timerUndo is a change as it was before the record at hand touched it.
-type timerUndo struct {
-	at    timerKey
-	time  int64
-	known bool
-}
-
 // cancelled is the time of a timer that is taken back.
 const cancelled int64 = -1
 
+// timerChange is a change of a timer.
+type timerChange struct {
+	at   timerKey
+	time int64
+	// The time of the last change before it, when there is one.
+	before int64
+	again  bool
+}
+
 // timerChanges are those of one call, handed to the host at its end.
 type timerChanges struct {
-	times map[timerKey]int64
-	// In order of their first change; after a rollback some may be in it no longer changed, or twice.
-	order []timerKey
-	undo  []timerUndo
+	// In order: a timer that was due before a later change took it back has fired.
+	all []timerChange
+	// The time of the last change of each timer.
+	last map[timerKey]int64
+	// How many changes were made before the record at hand.
+	kept int
+	// What goes to the host, kept for its memory.
+	keys, names core.Column
+	times       []int64
 }
 
 func (t *timerChanges) set(at timerKey, time int64) {
-	if t.times == nil {
-		t.times = map[timerKey]int64{}
+	if t.last == nil {
+		t.last = map[timerKey]int64{}
 	}
-	before, known := t.times[at]
-	t.undo = append(t.undo, timerUndo{at, before, known})
-	if !known {
-		t.order = append(t.order, at)
-	}
-	t.times[at] = time
+	before, again := t.last[at]
+	t.all = append(t.all, timerChange{at, time, before, again})
+	t.last[at] = time
 }
 
-func (t *timerChanges) keep() { t.undo = t.undo[:0] }
+// keep: the record at hand is done, and what it changed stays.
+func (t *timerChanges) keep() { t.kept = len(t.all) }
 
+// rollback: the record at hand has failed, and what it changed is taken back.
 func (t *timerChanges) rollback() {
-	for i := len(t.undo) - 1; i >= 0; i-- {
-		undo := &t.undo[i]
-		if undo.known {
-			t.times[undo.at] = undo.time
+	for i := len(t.all) - 1; i >= t.kept; i-- {
+		if change := &t.all[i]; change.again {
+			t.last[change.at] = change.before
 		} else {
-			delete(t.times, undo.at)
+			delete(t.last, change.at)
 		}
 	}
-	t.undo = t.undo[:0]
+	t.all = t.all[:t.kept]
 }
 
-// flush hands the changes to the host. It comes before the cache's flush, which forgets the keys.
+// flush hands the changes to the host, once per clock, and forgets them. It comes before the cache's flush,
+// which forgets the keys.
 func (t *timerChanges) flush(host core.Host, cache *cache) {
-	if len(t.order) == 0 {
+	if len(t.all) == 0 {
 		return
 	}
 	for _, clock := range []Clock{EventTime, WallClock} {
-		var keys, names core.Column
-		var times []int64
-		for _, at := range t.order {
-			time, changed := t.times[at]
-			if at.clock != clock || !changed {
-				continue
+		core.Clear(&t.keys)
+		core.Clear(&t.names)
+		t.times = t.times[:0]
+		for i := range t.all {
+			if change := &t.all[i]; change.at.clock == clock {
+				core.Push(&t.keys, bytesOf(cache.keys[change.at.slot]))
+				core.Push(&t.names, bytesOf(change.at.name))
+				t.times = append(t.times, change.time)
 			}
-			delete(t.times, at)
-			core.Push(&keys, bytesOf(cache.keys[at.slot]))
-			core.Push(&names, bytesOf(at.name))
-			times = append(times, time)
 		}
-		if len(times) > 0 {
-			host.SetTimers(uint8(clock), keys, names, times)
+		if len(t.times) > 0 {
+			host.SetTimers(uint8(clock), t.keys, t.names, t.times)
 		}
 	}
-	clear(t.times)
-	t.order = t.order[:0]
+	clear(t.last)
+	clear(t.all)
+	t.all, t.kept = t.all[:0], 0
 }
 
 // SetTimer sets a timer for the record's key, in place of the one of the same clock and name. It fires
@@ -156,7 +161,7 @@ func (c *Context) Timer(clock Clock, name string) (at int64, set bool, err error
 	if err != nil {
 		return 0, false, err
 	}
-	if at, changed := c.timers.times[key]; changed {
+	if at, changed := c.timers.last[key]; changed {
 		return at, at != cancelled, nil
 	}
 	at, set = c.host.Timer(uint8(clock), bytesOf(c.cache.keys[key.slot]), name)

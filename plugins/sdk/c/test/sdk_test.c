@@ -12,6 +12,13 @@ static const wasmill_store STORES[] = {
 };
 static const wasmill_port PORTS[] = {{"out", "", false}, {"side", "", true}};
 
+static uint32_t seen;
+
+static void configure(yyjson_val *config, wasmill_context *ctx) {
+    wasmill_known_options(ctx, config, (const char *)NULL);
+    seen = wasmill_counter("seen_total", "Records seen", NULL, 0);
+}
+
 static wasmill_result add(wasmill_context *ctx) {
     uint64_t count;
     WASMILL_TRY(wasmill_get_u64(ctx, OWN, &count, NULL));
@@ -33,6 +40,7 @@ static wasmill_result process(const wasmill_record *record, wasmill_context *ctx
     wasmill_bytes what = record->value;
     bool fails = what.len > 0 && what.data[what.len - 1] == '!';
     what.len -= fails;
+    wasmill_update(seen, 1);
     if (wasmill_equal(what, wasmill_text("add"))) {
         WASMILL_TRY(add(ctx));
     } else if (wasmill_equal(what, wasmill_text("remove"))) {
@@ -82,6 +90,7 @@ static const wasmill_plugin PLUGIN = {
     .version = "1",
     .ports = {PORTS, WASMILL_COUNT(PORTS)},
     .stores = {STORES, WASMILL_COUNT(STORES)},
+    .configure = configure,
     .process = process,
     .on_timer = on_timer,
 };
@@ -181,6 +190,26 @@ static void timers_fire_once_and_in_order(void) {
     wasmill_test_free(t);
 }
 
+static void results_do_not_depend_on_the_batches(void) {
+    wasmill_test *t = wasmill_test_new(&PLUGIN, "{}", 0);
+    /* The timer for 10 fires before the second record, though the third sets it for 15. */
+    RUN(t, record("a", "timer", 0), record("b", "add", 12), record("a", "timer", 5), record("a", "when", 12));
+    WASMILL_CHECK(wasmill_test_output_count(t) == 3);
+    WASMILL_CHECK_TEXT(wasmill_text(wasmill_test_output_at(t, 0).timer), "later");
+    WASMILL_CHECK(wasmill_test_output_at(t, 0).timestamp == 10);
+    WASMILL_CHECK_TEXT(wasmill_test_output_at(t, 0).value, "1");
+    WASMILL_CHECK_TEXT(wasmill_test_output_at(t, 1).value, "2");
+    WASMILL_CHECK_TEXT(wasmill_test_output_at(t, 2).value, "15");
+    /* So it does when the third takes it back. */
+    RUN(t, record("c", "timer", 13), record("d", "add", 30), record("c", "cancel", 14), record("c", "when", 30));
+    WASMILL_CHECK(wasmill_test_output_count(t) == 4);
+    WASMILL_CHECK(wasmill_test_output_at(t, 0).timestamp == 15 && wasmill_test_output_at(t, 1).timestamp == 23);
+    WASMILL_CHECK_TEXT(wasmill_test_output_at(t, 3).value, "-1");
+    /* What was undone and run again is counted once. */
+    WASMILL_CHECK(wasmill_test_metric(t, "seen_total") == 8);
+    wasmill_test_free(t);
+}
+
 static void many_keys_and_large_values(void) {
     enum { RECORDS = 5000 };
     static char keys[RECORDS][16];
@@ -233,6 +262,7 @@ int main(void) {
     failures_have_their_codes();
     outputs_inherit_what_they_are_not_given();
     timers_fire_once_and_in_order();
+    results_do_not_depend_on_the_batches();
     many_keys_and_large_values();
     texts_are_made_valid();
     json_is_pointed_at();

@@ -194,6 +194,7 @@ static void call(wasmill_test *t, const wasmill_test_record *records, size_t fir
         batch.origins.offsets.len = count;
     }
     wasmill_plugin_types_outbound_t out;
+    t->earliest_set = INT64_MAX;
     wm_process(t->ctx, &batch, &out);
     t->offset += (int64_t)count;
     keep(t, &out, records, first, NULL);
@@ -268,6 +269,48 @@ static size_t until_due(const wasmill_test *t, const wasmill_test_record *record
     return count - first;
 }
 
+/* What a call changes, so that it can be undone. */
+typedef struct snapshot {
+    wasmill_test test; /* of its lists only the counts: they may move */
+    wasmill_test_entry *entries;
+    wasmill_test_timer *timers;
+    wmt_metric *metrics;
+} snapshot;
+
+/* A copy of a list, or of nothing. */
+static void *copied(wasmill_test *t, const void *list, size_t size) {
+    void *copy = wm_arena_alloc(&t->results, size);
+    if (size > 0) {
+        memcpy(copy, list, size);
+    }
+    return copy;
+}
+
+#define COPIED(t, l) copied(t, (l).list, (l).count * sizeof *(l).list)
+
+static snapshot taken(wasmill_test *t) {
+    snapshot before = {*t, COPIED(t, t->entries), COPIED(t, t->timers), COPIED(t, t->metrics)};
+    return before;
+}
+
+#define RESTORE(l, from, n)                                    \
+    do {                                                       \
+        (l).count = (n);                                       \
+        if ((n) > 0) {                                         \
+            memcpy((l).list, (from), (n) * sizeof *(l).list);  \
+        }                                                      \
+    } while (0)
+
+static void undo(wasmill_test *t, const snapshot *before) {
+    RESTORE(t->entries, before->entries, before->test.entries.count);
+    RESTORE(t->timers, before->timers, before->test.timers.count);
+    RESTORE(t->metrics, before->metrics, before->test.metrics.count);
+    t->outputs.count = before->test.outputs.count;
+    t->failures.count = before->test.failures.count;
+    t->stream_time = before->test.stream_time;
+    t->offset = before->test.offset;
+}
+
 void wasmill_test_run(wasmill_test *t, const wasmill_test_record *records, size_t count) {
     begin(t);
     size_t first = 0;
@@ -275,31 +318,12 @@ void wasmill_test_run(wasmill_test *t, const wasmill_test_record *records, size_
         int64_t own = records[first].timestamp;
         fire(t, own > t->stream_time ? own : t->stream_time, WASMILL_EVENT_TIME);
         size_t run = until_due(t, records, first, count);
-        /* A timer that a record of the batch sets may be due before the next one: then the batch
-         * is undone, and its records run one by one. */
-        wasmill_test before = *t;
-        wasmill_test_entry *entries = wm_arena_alloc(&t->results, t->entries.count * sizeof *entries);
-        wasmill_test_timer *timers = wm_arena_alloc(&t->results, t->timers.count * sizeof *timers);
-        if (t->entries.count > 0) {
-            memcpy(entries, t->entries.list, t->entries.count * sizeof *entries);
-        }
-        if (t->timers.count > 0) {
-            memcpy(timers, t->timers.list, t->timers.count * sizeof *timers);
-        }
+        /* A timer that a record of the batch sets may be due before the next one, which may set it
+         * again for later: then the batch is undone, and its records run one by one. */
+        snapshot before = taken(t);
         call(t, records, first, run);
-        if (run > 1 && first_due(t, t->stream_time, WASMILL_EVENT_TIME) < t->timers.count) {
-            t->entries.count = before.entries.count;
-            t->timers.count = before.timers.count;
-            if (before.entries.count > 0) {
-                memcpy(t->entries.list, entries, before.entries.count * sizeof *entries);
-            }
-            if (before.timers.count > 0) {
-                memcpy(t->timers.list, timers, before.timers.count * sizeof *timers);
-            }
-            t->outputs.count = before.outputs.count;
-            t->failures.count = before.failures.count;
-            t->stream_time = before.stream_time;
-            t->offset = before.offset;
+        if (run > 1 && t->earliest_set <= wmt_watermark(t, t->stream_time)) {
+            undo(t, &before);
             run = 1;
             call(t, records, first, run);
         }

@@ -163,6 +163,9 @@ void wasmill_plugin_timers_set_many(
         if (timer.time < 0) {
             continue;
         }
+        if (timer.clock == WASMILL_EVENT_TIME && timer.time < wmt_current->earliest_set) {
+            wmt_current->earliest_set = timer.time;
+        }
         timer.key = wm_arena_copy(&wmt_current->lasting, timer.key);
         timer.name = wm_arena_copy(&wmt_current->lasting, timer.name);
         at = wmt_find_timer(&wmt_current->timers, &timer, &found);

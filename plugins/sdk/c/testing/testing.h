@@ -25,7 +25,8 @@ struct wasmill_test {
     wm_arena lasting;
     wm_arena results;
     wmt_entries entries;
-    wmt_timers timers; /* by time, key, name */
+    wmt_timers timers;    /* by time, key, name */
+    int64_t earliest_set; /* of the event-time timers that the call at hand has set, also those it set again */
     WM_LIST(wmt_metric) metrics;
     WM_LIST(wasmill_test_output) outputs;
     WM_LIST(wasmill_test_failure) failures;

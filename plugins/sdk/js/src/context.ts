@@ -1,5 +1,6 @@
 // What a plugin's functions may do: emit, keep state, set timers, log.
 
+import { checkBytes, checkTime, checkText } from './checks.ts';
 import { encode, toBinary } from './codec.ts';
 import type { Call } from './call.ts';
 import type { Part } from './column.ts';
@@ -25,7 +26,7 @@ export interface EmitOptions<P extends string = string> {
   readonly port?: P;
   /** The key, null for none. Only a port that `rekeys` may change it. */
   readonly key?: string | Uint8Array | null;
-  /** Milliseconds since 1970 UTC. */
+  /** A whole number of milliseconds since 1970 UTC. */
   readonly timestamp?: number;
   /** Headers, in place of inherited ones of the same name. */
   readonly headers?: Iterable<HeaderInput>;
@@ -59,7 +60,8 @@ export class Context<S extends StoreSpecs = StoreSpecs, P extends string = strin
 
   /**
    * Emits an output: by the default port, with the record's key, timestamp and headers, unless the
-   * options say otherwise. Throws `no-port` or `key-changed`.
+   * options say otherwise. Throws `no-port` or `key-changed`, and TypeError or RangeError for what cannot
+   * be written; then there is no output.
    */
   emit(value: Value, options?: EmitOptions<P>): void {
     const part = partOf(value);
@@ -68,16 +70,16 @@ export class Context<S extends StoreSpecs = StoreSpecs, P extends string = strin
       outputs.push(index, part);
       return;
     }
+    const { key, timestamp, replaceHeaders = false } = options;
     const port = options.port === undefined ? 0 : this.#portOf(options.port);
-    if (options.key !== undefined) this.#checkKey(options.key, this.#ports[port]!);
+    if (key !== undefined) this.#checkKey(key, this.#ports[port]!);
+    if (timestamp !== undefined) checkTime('the timestamp', timestamp);
+    const headers = options.headers ? [...options.headers].map(headerOf) : [];
     outputs.push(index, part);
     if (port !== 0) outputs.setPort(port);
-    if (options.key !== undefined) outputs.setKey(copied(options.key));
-    if (options.timestamp !== undefined) outputs.setTime(options.timestamp);
-    if (options.headers !== undefined || options.replaceHeaders) {
-      const headers = [...(options.headers ?? [])].map(([name, own]) => [valid(name), copied(own)] as const);
-      outputs.setHeaders(headers, options.replaceHeaders ?? false);
-    }
+    if (key !== undefined) outputs.setKey(copied(key));
+    if (timestamp !== undefined) outputs.setTime(timestamp);
+    if (headers.length > 0 || replaceHeaders) outputs.setHeaders(headers, replaceHeaders);
   }
 
   #portOf(name: string): number {
@@ -87,6 +89,7 @@ export class Context<S extends StoreSpecs = StoreSpecs, P extends string = strin
   }
 
   #checkKey(key: string | Uint8Array | null, port: PortInfo): void {
+    if (key !== null) checkBytes('the key', key);
     if (port.rekeys) return;
     const given = key === null ? null : typeof key === 'string' ? encode(key) : toBinary(key);
     if (given !== this.#call.key()) {
@@ -167,6 +170,12 @@ function partOf(value: Value): Part {
   if (value instanceof Uint8Array) return value.slice();
   if (typeof value === 'object') return toJson(value);
   throw new TypeError(`${typeof value} is no value of an output; write it as text or JSON`);
+}
+
+function headerOf([name, value]: HeaderInput): HeaderInput {
+  checkText("a header's name", name);
+  if (value !== null) checkBytes(`the header \`${name}\``, value);
+  return [valid(name), copied(value)];
 }
 
 function copied(bytes: string | Uint8Array | null): string | Uint8Array | null {

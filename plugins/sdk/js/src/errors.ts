@@ -18,8 +18,9 @@ export class RecordError extends Error {
    */
   constructor(code: string, message: string, detail = '') {
     super(message);
-    this.code = code;
-    this.detail = detail;
+    // Whatever a plugin in plain JavaScript gives: the host takes text.
+    this.code = String(code);
+    this.detail = String(detail);
   }
 }
 
@@ -51,8 +52,16 @@ export function pointerTo(name: string | number): string {
 
 /** What the host is told of anything that a plugin threw. */
 export function failureOf(index: number, thrown: unknown): Failure {
+  try {
+    return explained(index, thrown);
+  } catch {
+    return { index, code: 'error', message: 'what was thrown cannot be read', detail: '' };
+  }
+}
+
+function explained(index: number, thrown: unknown): Failure {
   if (thrown instanceof RecordError) {
-    return { index, code: thrown.code, message: valid(thrown.message), detail: valid(thrown.detail) };
+    return { index, code: valid(thrown.code), message: valid(thrown.message), detail: valid(thrown.detail) };
   }
   if (thrown instanceof Error) {
     const what = `${thrown.name}: ${thrown.message}`;

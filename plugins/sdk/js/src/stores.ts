@@ -1,5 +1,6 @@
 // Stores as a plugin declares and uses them.
 
+import { checkBytes } from './checks.ts';
 import { encode, toBinary } from './codec.ts';
 import type { Call } from './call.ts';
 import { RecordError } from './errors.ts';
@@ -99,6 +100,7 @@ export class StoreHandle {
       return slot;
     }
     if (key === undefined) throw new TypeError(`the store \`${this.#name}\` is shared: give it a key`);
+    checkBytes('a key', key);
     return this.#call.keys.slot(typeof key === 'string' ? encode(key) : toBinary(key));
   }
 }

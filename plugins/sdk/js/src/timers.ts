@@ -1,5 +1,6 @@
 // Timer changes of one call, handed over at its end.
 
+import { checkText, checkTime, TIME_LAST } from './checks.ts';
 import { encode, fromBinary, type Binary } from './codec.ts';
 import { columnOfBinaries, toTime } from './column.ts';
 import type { Clock, Host } from './contract.ts';
@@ -44,8 +45,11 @@ export class TimerCache {
 
   /** Sets a timer. */
   set(clock: Clock, key: Binary, name: string, time: number): void {
-    if (!(time >= 0)) throw new RangeError(`the time of the timer \`${name}\` is ${time}`);
-    this.#change(clock, key, checked(name), time);
+    const binary = checked(name);
+    // A sum may be beyond all times: then the timer waits for the last one.
+    const at = time > TIME_LAST ? TIME_LAST : time;
+    checkTime(`the time of the timer \`${name}\``, at);
+    this.#change(clock, key, binary, at);
   }
 
   /** Takes a timer back. */
@@ -87,6 +91,7 @@ function id(key: Binary, name: Binary): string {
 }
 
 function checked(name: string): Binary {
+  checkText("a timer's name", name);
   const binary = encode(name);
   if (binary.length === 0 || binary.length > NAME_BYTES_MAX) {
     throw new RecordError('no-timer-name', `a timer's name has 1 to ${NAME_BYTES_MAX} bytes, not ${binary.length}`);

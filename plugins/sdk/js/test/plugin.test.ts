@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { bytes, definePlugin, f64, f64s, INHERIT, json, keyed, RecordError, s64, shared, u64, utf8, type Context, type Plugin, type Record as Rec } from '../src/index.ts';
-import { describe } from '../src/runtime.ts';
+import { columnOf, EMPTY } from '../src/column.ts';
+import type { Inbound } from '../src/contract.ts';
+import { describe, Runtime } from '../src/runtime.ts';
+import { FakeHost } from '../src/testing-host.ts';
 import { Harness } from '../src/testing.ts';
 
 const ports = { out: {}, other: { rekeys: true } } as const;
@@ -16,6 +19,20 @@ function plugin(process: (record: Rec, ctx: Context<typeof stores, 'out' | 'othe
 /** One that sets timers. */
 function timed(process: (record: Rec, ctx: Context) => void): Plugin {
   return definePlugin({ name: 'test', version: '1', process, onTimer() {} });
+}
+
+/** One batch of the key `k`: the harness cuts where a plugin sets timers. */
+function batch(values: string[], times: bigint[]): Inbound {
+  return {
+    count: values.length,
+    partition: 0,
+    keys: columnOf(values.map(() => 'k')),
+    values: columnOf(values),
+    timestamps: BigInt64Array.from(times),
+    inputs: new Uint8Array(),
+    headers: { ends: new Uint32Array(), names: EMPTY, values: EMPTY, marks: new Uint8Array() },
+    origins: { topics: [], topicIndexes: new Uint16Array(), partitions: new Uint32Array(), offsets: new BigInt64Array() },
+  };
 }
 
 const codes = (run: { failures: { code: string }[] }): string[] => run.failures.map(({ code }) => code);
@@ -127,6 +144,83 @@ test('misuse has the codes that all SDKs share', () => {
   assert.equal(nothing((record) => record.keyText()), 'no-key');
   assert.equal(nothing((_, ctx) => ctx.stores['count'].get()), 'no-key');
   assert.equal(nothing((_, ctx) => ctx.setTimer('x', 1), timed), 'no-key');
+});
+
+test('what cannot be written fails its record alone', () => {
+  const wrong: [RegExp, (record: Rec, ctx: any) => void][] = [
+    [/^RangeError: the timestamp .* not NaN$/, (_, ctx) => ctx.emit('x', { timestamp: Date.parse('no date') })],
+    [/^RangeError: the timestamp .* not 1\.5$/, (_, ctx) => ctx.emit('x', { timestamp: 1.5 })],
+    [/^RangeError: the timestamp .* not -1$/, (_, ctx) => ctx.emit('x', { timestamp: -1 })],
+    [/^RangeError: the timestamp .* not -?Infinity$/, (_, ctx) => ctx.emit('x', { timestamp: Infinity })],
+    [/^RangeError: the timestamp .* not 1e\+300$/, (_, ctx) => ctx.emit('x', { timestamp: 1e300 })],
+    [/^TypeError: the timestamp .* not bigint$/, (_, ctx) => ctx.emit('x', { timestamp: 5n })],
+    [/^TypeError: the timestamp .* not string$/, (_, ctx) => ctx.emit('x', { timestamp: '5' })],
+    [/^TypeError: the timestamp .* not null$/, (_, ctx) => ctx.emit('x', { timestamp: null })],
+    [/^TypeError: the key .* not number$/, (_, ctx) => ctx.emit('x', { key: 5, port: 'other' })],
+    [/^TypeError: the key .* not object$/, (_, ctx) => ctx.emit('x', { key: [1] })],
+    [/^TypeError: the header `h` .* not number$/, (_, ctx) => ctx.emit('x', { headers: [['h', 5]] })],
+    [/^TypeError: the header `h` .* not undefined$/, (_, ctx) => ctx.emit('x', { headers: [['ok', ''], ['h']] })],
+    [/^TypeError: a header's name .* not number$/, (_, ctx) => ctx.emit('x', { headers: [[5, 'x']] })],
+    [/^TypeError: .*iterable/, (_, ctx) => ctx.emit('x', { headers: { h: 'x' } })],
+    [/^TypeError: undefined is no value/, (_, ctx) => ctx.emit(undefined)],
+    [/^TypeError: the value .* not number$/, (_, ctx) => ctx.stores.last.put('k', 5)],
+    [/^TypeError: a key .* not number$/, (_, ctx) => ctx.stores.last.put(5, 'x')],
+    [/^TypeError: the value .* not string$/, (_, ctx) => ctx.stores.raw.put('x')],
+    [/^TypeError: .*BigInt/, (_, ctx) => ctx.stores.count.put(5n)],
+    [/^TypeError: .*BigInt/, (_, ctx) => ctx.stores.three.put([1, 5n, 2])],
+    [/^TypeError: .*BigInt/, (_, ctx) => ctx.stores.four.put([1, 5n, 2, 3])],
+    [/^TypeError: .*BigInt/, (_, ctx) => ctx.stores.big.put(5)],
+    [/^RangeError: the time of the timer `t` .* not NaN$/, (_, ctx) => ctx.setTimer('t', NaN)],
+    [/^RangeError: the time of the timer `t` .* not 0\.5$/, (_, ctx) => ctx.setTimer('t', 0.5)],
+    [/^TypeError: the time of the timer `t` .* not bigint$/, (_, ctx) => ctx.setTimer('t', 5n)],
+    [/^TypeError: a timer's name .* not number$/, (_, ctx) => ctx.setTimer(5, 5)],
+    [/^what was thrown cannot be read$/, () => { throw Object.create(null); }],
+    [/^mine$/, () => { throw new RecordError(5 as any, 'mine', { of: 'no text' } as any); }],
+  ];
+  const specs = { count: keyed(f64), last: shared(utf8), raw: keyed(bytes), three: keyed(f64s(3)), four: keyed(f64s(4)), big: keyed(u64) };
+  for (const [message, act] of wrong) {
+    for (const caught of [false, true]) {
+      const made = definePlugin({
+        name: 'test',
+        version: '1',
+        ports,
+        stores: specs,
+        process(record, ctx) {
+          if (record.text() === 'wrong' && !caught) act(record, ctx);
+          if (record.text() === 'wrong') assert.throws(() => act(record, ctx));
+          ctx.emit(record.text(), { timestamp: 7, headers: [['h', 'v'], ['n', null]] });
+        },
+        onTimer() {},
+      });
+      const host = new FakeHost(0);
+      const runtime = new Runtime(made, host);
+      assert.deepEqual(runtime.configure('{}'), []);
+      const out = runtime.process(batch(['a', 'wrong', 'b'], [1n, 2n, 3n]));
+      assert.deepEqual([...out.parents], caught ? [] : [0, 2], `${message}`);
+      assert.deepEqual([...out.timestamps], caught ? [7n, 7n, 7n] : [7n, 7n], `${message}`);
+      assert.equal(out.failures.length, caught ? 0 : 1, `${message}`);
+      if (!caught) assert.match(out.failures[0]!.message, message);
+      assert.deepEqual([host.entries(0).size, host.entries(1).size, host.timersBy('event-time')], [0, 0, []], `${message}`);
+    }
+  }
+});
+
+test('a timestamp of a record, whatever it is, may be given to an output', () => {
+  const runtime = new Runtime(plugin((record, ctx) => ctx.emit('x', { timestamp: record.timestamp! })), new FakeHost(0));
+  runtime.configure('{}');
+  const times = [0n, 2n ** 53n - 1n, 2n ** 63n - 1n];
+  assert.deepEqual([...runtime.process(batch(['', '', ''], times)).timestamps], times);
+});
+
+test('a timer beyond all times waits for the last one', () => {
+  const seen: unknown[] = [];
+  const made = timed((_, ctx) => {
+    seen.push(ctx.timer('t'));
+    if (ctx.timer('t') === undefined) ctx.setTimer('t', Number.MAX_VALUE);
+    seen.push(ctx.timer('t'));
+  });
+  new Harness(made).run([{ key: 'k' }, { key: 'k' }]);
+  assert.deepEqual(seen, [undefined, 2 ** 63, 2 ** 63, 2 ** 63]);
 });
 
 test('every format is read as it was written, and its bytes are those of other languages', () => {

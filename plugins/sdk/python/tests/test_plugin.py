@@ -92,11 +92,21 @@ class Outputs(unittest.TestCase):
                     ctx.emit("\ud800")
                 case "time":
                     ctx.emit("x", timestamp=-1)
+                case "nan-time":
+                    ctx.emit("x", timestamp=float("nan"))  # type: ignore[arg-type]
+                case "late-time":
+                    ctx.emit("x", timestamp=2**63)
+                case "header":
+                    ctx.emit("x", headers={"h": 5})  # type: ignore[arg-type]
+                case "header-name":
+                    ctx.emit("x", headers={b"h": "v"})  # type: ignore[arg-type]
 
+        errors = ("time", "nan-time", "late-time", "header", "header-name")
         run = Harness(plugin(process)).run(
-            *(record(v, key="k") for v in ("port", "key", "nan", "surrogate", "time", "same-key"))
+            *(record(v, key="k") for v in ("port", "key", "nan", "surrogate", *errors, "same-key"))
         )
-        self.assertEqual(run.codes(), ["no-port", "key-changed", "bad-json", "bad-utf8", "error"])
+        codes = ["no-port", "key-changed", "bad-json", "bad-utf8", *["error"] * len(errors)]
+        self.assertEqual(run.codes(), codes)
         self.assertEqual(run.values(), ["dropped", "x"])
 
 

@@ -14,6 +14,7 @@ from wasmill_sdk import (
     UTF8,
     WALL_CLOCK,
     Context,
+    Format,
     Plugin,
     Record,
     RecordError,
@@ -63,19 +64,25 @@ class State(unittest.TestCase):
 
     def test_what_goes_wrong(self) -> None:
         keyed = Store("keyed", U64)
+        careless: Any = str
+        text = Store("text", Format("utf8", careless, bytes.decode))
 
         def process(r: Record, ctx: Context) -> None:
             if r.value == b"any":
                 ctx.get(keyed, key="x")
             elif r.value == b"range":
                 ctx.put(keyed, -1)
+            elif r.value == b"format":
+                ctx.put(text, "no bytes")
             else:
                 ctx.get(keyed)
 
-        harness = Harness(plugin(process, keyed=keyed))
+        harness = Harness(plugin(process, keyed=keyed, text=text))
         harness.stored("keyed")[b"k"] = b"short"
-        run = harness.run(record("any", key="k"), record(), record(key="k"), record("range", key="k"))
-        self.assertEqual(run.codes(), ["keyed-store", "no-key", "bad-state", "error"])
+        run = harness.run(
+            record("any", key="k"), record(), *(record(v, key="k") for v in (None, "range", "format"))
+        )
+        self.assertEqual(run.codes(), ["keyed-store", "no-key", "bad-state", "error", "error"])
 
     def test_what_is_stored_has_the_shape(self) -> None:
         pairs = Store("pairs", json_of(list[tuple[int, str]]))
@@ -127,6 +134,8 @@ class Timers(unittest.TestCase):
             ctx.emit(f"{timer.key_text()}.{timer.name}")
             if timer.name == "again":
                 ctx.set_timer("once", timer.time + 5)
+            if timer.name == "first":
+                ctx.cancel_timer("x")
             if timer.name == "early":
                 ctx.set_timer("never", timer.time)
 
@@ -154,6 +163,11 @@ class Timers(unittest.TestCase):
         self.assertEqual(harness.timers(), {(b"k", "again"): 6})
         self.assertEqual(harness.advance(100).values(), ["k.again", "k.once"])
         self.assertEqual(harness.timers(), {})
+
+    def test_what_one_sets_or_cancels_comes_before_what_is_due_later(self) -> None:
+        harness = Harness(self.Alarm)
+        harness.run(record({"again": 6, "first": 7, "x": 8, "z": 20}, key="k"))
+        self.assertEqual(harness.advance(100).values(), ["k.again", "k.first", "k.once", "k.z"])
 
     def test_the_host_gets_every_change_in_order(self) -> None:
         harness = Harness(self.Alarm)
@@ -194,6 +208,25 @@ class Timers(unittest.TestCase):
         self.assertEqual(run.codes(), ["error"] * 3)
         quiet = Harness(plugin(lambda r, ctx: ctx.set_timer("x", 1)))
         self.assertEqual(quiet.run(record(key="k")).codes(), ["error"])
+
+    def test_a_name_that_is_no_text_and_a_clock_that_is_none_fail_the_record(self) -> None:
+        class Wrong(Plugin):
+            def process(self, record: Record, ctx: Context) -> None:
+                name: Any = b"x" if record.text() == "name" else "x"
+                clock: Any = "event-time" if record.text() == "clock" else WALL_CLOCK
+                ctx.set_timer("first", 1)
+                ctx.emit(f"{ctx.timer(name, clock=clock)}")
+                ctx.cancel_timer(name, clock=clock)
+                ctx.set_timer(name, 5, clock=clock)
+
+            def on_timer(self, timer: Timer, ctx: Context) -> None: ...
+
+        harness = Harness(Wrong)
+        run = harness.run(*(record(v, key="k", timestamp=0) for v in ("name", "ok", "clock")))
+        self.assertEqual([failure.index for failure in run.failures], [0, 2])
+        self.assertEqual(run.codes(), ["error"] * 2)
+        self.assertEqual((run.values(), harness.timers()), (["None"], {(b"k", "first"): 1}))
+        self.assertEqual(harness.timers(WALL_CLOCK), {(b"k", "x"): 5})
 
     def test_the_wall_clock(self) -> None:
         class Wall(Plugin):

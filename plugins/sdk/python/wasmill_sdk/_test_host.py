@@ -41,17 +41,20 @@ class TestHost:
         self.coming_time = -1
 
     def take_due(self, clock: Clock) -> list[tuple[int, bytes, str]]:
-        """Takes the timers that are due: time, key and name, in that order."""
+        """Takes the timers of the earliest time that is due, in order: time, key and name.
+
+        What they set or cancel may come before the others.
+        """
         if clock is Clock.EVENT_TIME:
             now = self._mark(max(self._seen, self.coming_time))
         else:
             now = self.wall_clock
-        due = [
+        due = sorted(
             (time, key, name)
             for (own, key, name), time in self.timers.items()
             if own is clock and time <= now
-        ]
-        due.sort()
+        )
+        due = [timer for timer in due if timer[0] == due[0][0]]
         for _, key, name in due:
             del self.timers[clock, key, name]
         self._stream_times = [max(self._seen, self.coming_time)] * len(due)

@@ -11,7 +11,7 @@ from .contract import Clock, Level
 from .errors import RecordError, valid_text
 from .host import Host
 from .metrics import Metric
-from .output import INHERIT, HeaderSource, Inherit, Outputs, header_pairs, key_bytes, to_bytes
+from .output import INHERIT, HeaderSource, Inherit, Outputs, header_pairs, key_bytes, text_bytes, to_bytes
 from .plugin import About
 from .store import Store
 
@@ -156,6 +156,9 @@ class Context:
         Fails the record with ``no-key`` or ``keyed-store``.
         """
         data = store.format.write(value)
+        if not isinstance(data, bytes):
+            name = type(data).__name__
+            raise TypeError(f"the format of the store `{store.name}` must write bytes, not {name}")
         number, place = self._stores.get(store), self._key
         if key is not None or number is None or place is None:
             number, place = self._place(store, key)
@@ -196,7 +199,7 @@ class Context:
         ``no-timer-name``, or ``error`` when the time is negative or, in :meth:`Plugin.on_timer`, an
         event time that is not later than the one that is firing.
         """
-        key = self._timer_key(name)
+        key = self._timer_key(name, clock)
         _check_time(time)
         if self._firing is not None and clock is Clock.EVENT_TIME and self._firing[0] is clock:
             if time <= self._firing[1]:
@@ -207,17 +210,19 @@ class Context:
 
     def cancel_timer(self, name: str, *, clock: Clock = Clock.EVENT_TIME) -> None:
         """Takes back the timer of this name and the record's key, if it is set."""
-        self._timers.cancel(clock, self._timer_key(name), name)
+        self._timers.cancel(clock, self._timer_key(name, clock), name)
 
     def timer(self, name: str, *, clock: Clock = Clock.EVENT_TIME) -> int | None:
         """The time for which the timer of this name and the record's key is set."""
-        return self._timers.get(clock, self._timer_key(name), name)
+        return self._timers.get(clock, self._timer_key(name, clock), name)
 
-    def _timer_key(self, name: str) -> bytes:
+    def _timer_key(self, name: str, clock: Clock) -> bytes:
         if not self._about.sets_timers:
             raise RecordError("error", "the plugin does not define `on_timer`, so it may not set timers")
         key = self._own_key()
-        length = len(key_bytes(name, "a timer's name"))
+        if not isinstance(clock, Clock):
+            raise TypeError(f"a timer's clock must be a Clock, not {clock!r}")
+        length = len(text_bytes(name, "a timer's name"))
         if length == 0:
             raise RecordError("no-timer-name", "a timer needs a name")
         if length > _TIMER_NAME_BYTES_MAX:

@@ -73,13 +73,20 @@ def key_bytes(key: Any, what: str = "a key") -> bytes:
     raise TypeError(f"{what} must be bytes or text, not {type(key).__name__}")
 
 
+def text_bytes(text: Any, what: str) -> bytes:
+    """Text as UTF-8; bytes are no text."""
+    if not isinstance(text, str):
+        raise TypeError(f"{what} must be text, not {type(text).__name__}")
+    return key_bytes(text, what)
+
+
 def header_pairs(headers: HeaderSource) -> list[Header]:
     """Headers as pairs of name and bytes."""
     pairs: Iterable[tuple[str, Any]] = headers.items() if isinstance(headers, Mapping) else headers
     result: list[Header] = []
     for name, value in pairs:
         # Names cross as bytes, but must be UTF-8.
-        key_bytes(name, "a header's name")
+        text_bytes(name, "a header's name")
         result.append((name, None if value is None else key_bytes(value, "a header's value")))
     return result
 

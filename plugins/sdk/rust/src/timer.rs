@@ -66,7 +66,6 @@ impl<'a> Timer<'a> {
 }
 
 /// What a call knows of one timer.
-#[derive(Clone, Copy)]
 struct Entry {
     clock: Clock,
     slot: Slot,
@@ -74,8 +73,16 @@ struct Entry {
     name_end: u32,
     /// The time for which it is set; [`CANCEL`] when it is not. Unknown until read or written.
     time: Option<i64>,
-    /// Differs from what the host has.
-    dirty: bool,
+}
+
+/// A change of a timer.
+struct Change {
+    /// The timer's entry.
+    at: u32,
+    /// [`CANCEL`] takes it back.
+    time: i64,
+    /// What was known of the timer before.
+    before: Option<i64>,
 }
 
 /// The timers that a call has touched: changes are kept here, handed over once, and taken back
@@ -86,8 +93,10 @@ pub(crate) struct Timers {
     /// The names of all entries, end to end.
     names: String,
     table: HashTable<u32>,
-    /// Entries as they were before the record at hand touched them.
-    undo: Vec<(u32, Entry)>,
+    /// All changes, in order: a timer that was due before a later change took it back has fired.
+    changes: Vec<Change>,
+    /// How many of them were made before the record at hand.
+    kept: usize,
 }
 
 impl Timers {
@@ -125,9 +134,8 @@ impl Timers {
     fn write(&mut self, clock: Clock, slot: Slot, name: &str, time: i64) -> Result<()> {
         let at = self.entry(clock, slot, name)?;
         let entry = &mut self.entries[at as usize];
-        self.undo.push((at, *entry));
-        entry.time = Some(time);
-        entry.dirty = true;
+        let before = entry.time.replace(time);
+        self.changes.push(Change { at, time, before });
         Ok(())
     }
 
@@ -159,7 +167,6 @@ impl Timers {
             name_start,
             name_end: self.names.len() as u32,
             time: None,
-            dirty: false,
         });
         let (entries, names) = (&self.entries, &self.names);
         self.table.insert_unique(hashed, at, |at| {
@@ -172,13 +179,13 @@ impl Timers {
     /// The record or timer at hand is done: what it changed stays.
     #[inline]
     pub(crate) fn keep(&mut self) {
-        self.undo.clear();
+        self.kept = self.changes.len();
     }
 
     /// The record or timer at hand has failed: takes back what it changed.
     pub(crate) fn rollback(&mut self) {
-        while let Some((at, entry)) = self.undo.pop() {
-            self.entries[at as usize] = entry;
+        for change in self.changes.drain(self.kept..).rev() {
+            self.entries[change.at as usize].time = change.before;
         }
     }
 
@@ -189,11 +196,12 @@ impl Timers {
         }
         for clock in [Clock::EventTime, Clock::WallClock] {
             let (mut keys, mut names, mut times) = (column::empty(), column::empty(), Vec::new());
-            for entry in &self.entries {
-                if let (true, Some(time)) = (entry.dirty && entry.clock == clock, entry.time) {
+            for change in &self.changes {
+                let entry = &self.entries[change.at as usize];
+                if entry.clock == clock {
                     column::push(&mut keys, Some(cache.key(entry.slot)));
                     column::push(&mut names, Some(name_of(&self.names, entry).as_bytes()));
-                    times.push(time);
+                    times.push(change.time);
                 }
             }
             if !times.is_empty() {
@@ -203,6 +211,8 @@ impl Timers {
         self.entries.clear();
         self.names.clear();
         self.table.clear();
+        self.changes.clear();
+        self.kept = 0;
     }
 }
 

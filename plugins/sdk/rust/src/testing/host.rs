@@ -19,6 +19,9 @@ pub(crate) struct World {
     /// By store and key.
     pub(super) state: BTreeMap<(u32, Vec<u8>), Vec<u8>>,
     pub(super) timers: BTreeMap<TimerId, i64>,
+    /// Every change of a timer that was handed over; a negative time cancels.
+    #[cfg(test)]
+    pub(super) changes: Vec<(TimerId, i64)>,
     /// For each record or timer of the call the largest event time up to it.
     pub(super) stream_times: Vec<i64>,
     pub(super) lateness: i64,
@@ -91,6 +94,8 @@ pub(crate) fn set_timers(clock: Clock, keys: &Column, names: &Column, times: &[i
             let key = column::entry(keys, i).unwrap_or_default().to_vec();
             let name = String::from_utf8_lossy(column::entry(names, i).unwrap_or_default()).into_owned();
             let id = (clock as u8, key, name);
+            #[cfg(test)]
+            world.changes.push((id.clone(), *time));
             if *time < 0 {
                 world.timers.remove(&id);
             } else {

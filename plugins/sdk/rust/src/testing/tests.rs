@@ -179,6 +179,42 @@ fn in_one_batch_too() {
 }
 
 #[test]
+fn the_host_gets_every_change_in_order() {
+    let mut plugin = harness();
+    let inputs = [
+        at("a", 0, "set=10 wall=5"),
+        at("b", 0, "set=11"),
+        at("a", 1, "ask cancel set=20 unwall set=x@30 ask fail"),
+        at("a", 2, "ask set=40 cancel ask"),
+        at("a", 3, "wall=6 set=50 ask"),
+    ];
+    let mut run = Run::default();
+    plugin.run_batch(&inputs, 0, &mut run);
+    assert_eq!(
+        run.values(),
+        ["(Some(10), Some(5))", "(None, Some(5))", "(Some(50), Some(6))"]
+    );
+    let changes: Vec<_> = plugin.world.changes.drain(..).collect();
+    let change = |clock, key: &str, time| ((clock, key.as_bytes().to_vec(), "t".to_owned()), time);
+    assert_eq!(
+        changes,
+        [
+            change(0, "a", 10),
+            change(0, "b", 11),
+            change(0, "a", 40),
+            change(0, "a", -1),
+            change(0, "a", 50),
+            change(1, "a", 5),
+            change(1, "a", 6),
+        ]
+    );
+    // Nothing of it is left for the next call, and a record that fails first of all leaves nothing.
+    plugin.run_batch(&[at("a", 4, "cancel fail"), at("a", 5, "ask")], 0, &mut run);
+    assert_eq!(run.values().last().map(String::as_str), Some("(Some(50), Some(6))"));
+    assert_eq!(plugin.world.changes, []);
+}
+
+#[test]
 fn a_timer_sets_itself_again_but_not_for_a_time_that_has_come() {
     let mut plugin = harness();
     plugin.run(&[at("a", 0, "put=3")]);
