@@ -6,6 +6,8 @@ use record::sink::SinkError;
 use record::source::SourceError;
 use record::store::StoreError;
 
+use crate::control::NotStarted;
+
 /// Why a run could not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -72,6 +74,12 @@ pub enum RunError {
         /// Its name.
         thread: String,
     },
+}
+
+impl From<NotStarted> for RunError {
+    fn from(NotStarted { node, what }: NotStarted) -> Self {
+        Self::Transform { node, what }
+    }
 }
 
 impl RunError {

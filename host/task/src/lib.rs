@@ -17,6 +17,7 @@ mod assignment;
 mod bounded;
 mod chain;
 mod commit;
+mod control;
 mod deliver;
 mod drive;
 mod error;
@@ -46,6 +47,7 @@ use record::store::StateBackend;
 use record::topology::{Start, TopicRole, Topology};
 use record::{RecordOffset, TopicPartition};
 
+pub use control::{Control, NotStarted, ReplaceError, Replaced};
 pub use drive::{Cuts, Driver, Produced, Put, Refused};
 pub use error::RunError;
 pub use observer::{Observer, PartitionFailure, Shutdown, Snapshot};
@@ -79,6 +81,8 @@ pub struct Run {
     pub skip: Vec<(TopicPartition, RecordOffset)>,
     /// Ends the run.
     pub shutdown: Shutdown,
+    /// Replaces transforms while it goes on. One for each run.
+    pub control: Control,
     /// Watches the run.
     pub observer: Arc<Observer>,
 }
@@ -108,6 +112,9 @@ pub fn run(run: Run) -> Result<Summary, RunError> {
     } else {
         None
     };
+    shared
+        .control
+        .start(shared.processes.clone(), Arc::clone(&shared.parts));
     let mut threads = spawn(&shared)?;
     let outcome = supervise(&shared, bounded, &mut threads);
     shared.shutdown.request(Instant::now() + SHUTDOWN_TIME);
@@ -121,6 +128,7 @@ pub fn run(run: Run) -> Result<Summary, RunError> {
             first.get_or_insert(error);
         }
     }
+    shared.control.end();
     match first {
         Some(error) => Err(error),
         None => {
@@ -157,7 +165,8 @@ fn prepare(run: Run, began: Instant) -> Result<Arc<Shared>, RunError> {
         process_id: run.process_id,
         log: run.log,
         state: run.state,
-        parts: run.parts,
+        parts: Arc::clone(&run.parts),
+        control: run.control,
         observer: run.observer,
         shutdown: run.shutdown,
         bounded: run.until_end,

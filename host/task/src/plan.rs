@@ -14,6 +14,7 @@ use record::topology::{DeliverPlan, Ingest, Node, SubTopology, Target, Topic, To
 use record::transform::Transform;
 use record::{RecordOffset, TopicPartition};
 
+use crate::control::Control;
 use crate::observer::{Observer, Shutdown};
 
 /// Makes the concrete parts of a pipeline. The composition root implements it.
@@ -48,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) log: Arc<dyn Log>,
     pub(crate) state: Arc<dyn StateBackend>,
     pub(crate) parts: Arc<dyn Parts>,
+    pub(crate) control: Control,
     pub(crate) observer: Arc<Observer>,
     pub(crate) shutdown: Shutdown,
     /// `--until-end`: sources end.

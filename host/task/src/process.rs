@@ -157,6 +157,15 @@ impl ProcessTask {
         self.verdicts.insert(offset, verdict);
     }
 
+    /// Forgets what transforms were convicted of. What somebody asked to skip, and records without their
+    /// key, stay.
+    pub(crate) fn forgive(&mut self) {
+        let stays = |verdict: &Verdict| matches!(verdict.culprit, Culprit::Request | Culprit::Key);
+        self.verdicts.retain(|_, verdict| stays(verdict));
+        self.timer_verdicts.clear();
+        self.disposed_timers.clear();
+    }
+
     /// Whether a record was convicted before.
     pub(crate) fn is_convicted(&self, offset: i64) -> bool {
         self.verdicts.contains_key(&offset)

@@ -21,6 +21,7 @@ use record::{NextOffset, TopicPartition};
 
 use crate::assignment::Retry;
 use crate::chain::Chain;
+use crate::control::{Instances, Version};
 use crate::error::RunError;
 use crate::ingest::IngestTask;
 use crate::observer::PartitionFailure;
@@ -65,6 +66,9 @@ pub(crate) enum Solo {
 
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) number: usize,
+    /// Of the transforms.
+    pub(crate) version: u64,
     pub(crate) session: Box<dyn Session>,
     pub(crate) chains: Vec<Chain>,
     pub(crate) tasks: HashMap<TopicPartition, Owned>,
@@ -127,20 +131,10 @@ pub(crate) fn run(shared: &Arc<Shared>, number: usize) -> Result<(), RunError> {
 impl Worker {
     fn join(shared: Arc<Shared>, number: usize) -> Result<Self, RunError> {
         let topology = &shared.topology;
-        let mut chains = Vec::with_capacity(shared.processes.len());
-        for sub in &shared.processes {
-            let transforms = sub
-                .nodes
-                .iter()
-                .map(|node| {
-                    shared.parts.transform(node).map_err(|what| RunError::Transform {
-                        node: node.name.to_string(),
-                        what,
-                    })
-                })
-                .collect::<Result<_, _>>()?;
-            chains.push(Chain::new(Arc::clone(&topology.pipeline), Arc::clone(sub), transforms));
-        }
+        let version = shared.control.join(number).ok_or_else(|| RunError::Thread {
+            thread: format!("worker-{number}"),
+        })?;
+        let chains = chains(&topology.pipeline, &version, version.instances()?);
         let mut topics: Vec<Arc<str>> = shared.readers.keys().cloned().collect();
         topics.sort();
         let member = format!("{}-{}-{number}", topology.pipeline, shared.process_id);
@@ -170,6 +164,8 @@ impl Worker {
         Ok(Self {
             restorer: Restorer::new(Arc::clone(&shared.log)),
             shared,
+            number,
+            version: version.number,
             session,
             chains,
             tasks: HashMap::new(),
@@ -211,6 +207,9 @@ impl Worker {
     }
 
     fn turn(&mut self) -> Result<(), Stop> {
+        if self.shared.control.is_newer(self.version) {
+            self.take_version()?;
+        }
         // 1
         let mut polled = std::mem::take(&mut self.polled);
         polled.clear();
@@ -255,6 +254,43 @@ impl Worker {
             self.commit()?;
         }
         Ok(())
+    }
+
+    /// Takes a newer version of the transforms, behind a commit; when that comes to nothing, in a later turn.
+    fn take_version(&mut self) -> Result<(), Stop> {
+        let began = Instant::now();
+        if !self.commit_unless_rolled_back()? {
+            return Ok(());
+        }
+        let Some((version, instances)) = self.shared.control.take(self.number) else {
+            return Ok(());
+        };
+        let instances = match instances {
+            Some(instances) => instances,
+            None => version.instances().map_err(|error| Stop::Error(error.into()))?,
+        };
+        self.chains = chains(&self.shared.topology.pipeline, &version, instances);
+        self.version = version.number;
+        self.forgive()?;
+        self.shared.control.taken(self.number, version.number, began.elapsed());
+        Ok(())
+    }
+
+    /// What an earlier version could not process, a new one may: what it was convicted of is forgotten,
+    /// and partitions that stand at a record go on.
+    fn forgive(&mut self) -> Result<(), Stop> {
+        let mut again = Vec::new();
+        for (at, owned) in &mut self.tasks {
+            owned.task.forgive();
+            if matches!(owned.task.phase, Phase::Failed) && owned.task.may_commit() {
+                owned.task.phase = Phase::Running;
+                self.shared.observer.revived(at);
+                again.push((at.clone(), owned.task.next));
+            }
+        }
+        let places: Vec<TopicPartition> = again.iter().map(|(at, _)| at.clone()).collect();
+        self.session.seek(&again).map_err(|e| Stop::from_log("seeking", e))?;
+        self.session.resume(&places).map_err(|e| Stop::from_log("resuming", e))
     }
 
     fn poll_timeout(&self, polled: &Polled) -> Duration {
@@ -357,6 +393,16 @@ impl Worker {
         });
         Ok(())
     }
+}
+
+/// What a worker runs of a version.
+fn chains(pipeline: &Arc<str>, version: &Version, instances: Instances) -> Vec<Chain> {
+    version
+        .processes
+        .iter()
+        .zip(instances)
+        .map(|(sub, transforms)| Chain::new(Arc::clone(pipeline), Arc::clone(sub), transforms))
+        .collect()
 }
 
 /// Why the loop of a session ends.

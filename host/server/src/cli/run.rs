@@ -13,7 +13,7 @@ use plugin::{Linked, UsageSnapshot};
 use record::topology::Start;
 use record::{RecordOffset, TopicPartition};
 use serde_json::json;
-use task::{Observer, RunError, Shutdown, Summary};
+use task::{Control, Observer, RunError, Shutdown, Summary};
 
 use super::args::{PipelineArgs, place_of_record, start};
 use crate::failure::Failure;
@@ -186,6 +186,7 @@ fn prepare(args: &RunArgs, host: &mut Host, pipeline: &Pipeline) -> Result<task:
         from: args.from,
         skip: args.skip.clone(),
         shutdown: Shutdown::new(),
+        control: Control::new(),
         observer: Arc::new(Observer::default()),
     })
 }

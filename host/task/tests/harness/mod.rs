@@ -30,7 +30,7 @@ use record::topology::{
 };
 use record::transform::{Call, CallError, CallErrorKind, Description, Emitted, Port, StoreSpec, Transform};
 use record::{Batch, NextOffset, RecordOffset, TopicPartition};
-use wasmill_task::{Observer, Parts, Run, RunError, Shutdown, Summary};
+use wasmill_task::{Control, Observer, Parts, Run, RunError, Shutdown, Summary};
 
 pub const T: Duration = Duration::from_secs(10);
 
@@ -414,6 +414,7 @@ pub struct Job {
     pub skip: Vec<(TopicPartition, RecordOffset)>,
     pub from: Option<Start>,
     pub process_id: &'static str,
+    pub control: Control,
 }
 
 impl Job {
@@ -426,6 +427,7 @@ impl Job {
             skip: vec![],
             from: None,
             process_id: "11111111",
+            control: Control::new(),
         }
     }
 
@@ -457,6 +459,7 @@ impl Job {
             from: self.from,
             skip: self.skip.clone(),
             shutdown: shutdown.clone(),
+            control: self.control.clone(),
             observer: Arc::new(Observer::default()),
         })
     }
