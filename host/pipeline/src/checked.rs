@@ -55,8 +55,6 @@ pub(crate) struct Transform {
     pub plugin: PathBuf,
     /// Its config as JSON, secrets filled in.
     pub config: String,
-    /// The same with placeholders, for the plan's hash.
-    pub written: String,
     pub description: Description,
     pub on_error: OnError,
     pub limits: Limits,

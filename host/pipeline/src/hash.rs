@@ -7,10 +7,10 @@ use sha2::{Digest, Sha256};
 
 use crate::checked::{Checked, SinkKind, SourceKind};
 
-/// The hash of a plan, 16 hexadecimal digits. It covers topics, sub-topologies, plugins by name and
-/// version, and settings as they are written, so that no secret goes into it. It leaves out what
-/// may differ from process to process: workers, paths of plugins, limits, batches, the commit
-/// interval.
+/// The hash of a plan, 16 hexadecimal digits. It covers topics, sub-topologies, what transforms keep, and
+/// the settings of sources and sinks as they are written, so that no secret goes into it. It leaves out
+/// what may differ from process to process: workers, batches, the commit interval; and all that a reload
+/// may bring to one process after another: plugins with their configuration, limits and grants.
 pub(crate) fn hash(checked: &Checked, plan: &Topology) -> String {
     let mut hasher = Sha256::new();
     hasher.update(describe(checked, plan).as_bytes());
@@ -25,7 +25,7 @@ pub(crate) fn hash(checked: &Checked, plan: &Topology) -> String {
 /// A line for each thing, in a fixed form: what is hashed. Texts of the user's are quoted.
 fn describe(checked: &Checked, plan: &Topology) -> String {
     let mut lines = vec![
-        "plan 1".to_owned(),
+        "plan 2".to_owned(),
         format!("pipeline {:?} {:?}", plan.pipeline, plan.delivery),
         format!("dead letters {}", plan.dead_letters.0),
     ];
@@ -56,24 +56,18 @@ fn describe(checked: &Checked, plan: &Topology) -> String {
             ));
         }
         for node in &sub.nodes {
-            let config = checked.transforms.iter().find(|t| *t.name == *node.name);
-            let plugin = &node.description;
             lines.push(format!(
-                "node {:?} {:?} {:?} {} {:?} {:?} {}",
+                "node {:?} {:?} {} {:?}",
                 node.name,
-                plugin.name,
-                plugin.version,
-                plugin.state_version,
-                node.on_error,
+                node.description.name,
+                node.description.state_version,
                 node.changelog.map(|topic| topic.0),
-                config.map_or("", |t| t.written.as_str())
             ));
-            // Only where there are any: plans without them keep the hash that they had.
-            if !node.lateness.is_zero() {
-                lines.push(format!("lateness {}", node.lateness.as_millis()));
-            }
-            if !node.grant.is_empty() {
-                lines.push(format!("grant {}", node.grant.summary()));
+            for store in &node.description.stores {
+                lines.push(format!(
+                    "store {:?} {} {} {:?} {:?}",
+                    store.name, store.table, store.keyed, store.key_format, store.value_format
+                ));
             }
             for port in &node.ports {
                 lines.push(format!("port {}", targets(port)));

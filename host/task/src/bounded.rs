@@ -1,4 +1,4 @@
-//! When a bounded run (`--until-end`) is done: sub-topologies end in topological order.
+//! When a bounded run (`--until-end`) is done, or one that drains: sub-topologies end in topological order.
 //!
 //! For each topic a target is fixed once nobody writes to it any more: the user's topics at the
 //! start, a source's topic when the source has ended, an internal topic when all that write to it
@@ -28,17 +28,28 @@ pub(crate) struct Ends {
     done_processes: Vec<bool>,
     done_deliveries: Vec<bool>,
     asked: Instant,
+    /// What is the user's, and sources, do not count: nobody reads them.
+    drains: bool,
 }
 
 impl Ends {
-    /// Fixes the targets of the user's topics: where they end now.
-    pub(crate) fn new(shared: Arc<Shared>) -> Result<Self, RunError> {
-        let mut ends = Self {
+    /// Of a run that reads nothing of the user's any more.
+    pub(crate) fn of_draining(shared: Arc<Shared>) -> Self {
+        Self {
             done_processes: vec![false; shared.processes.len()],
             done_deliveries: vec![false; shared.topology.deliveries.len()],
             targets: HashMap::new(),
             asked: Instant::now(),
+            drains: true,
             shared,
+        }
+    }
+
+    /// Fixes the targets of the user's topics: where they end now.
+    pub(crate) fn new(shared: Arc<Shared>) -> Result<Self, RunError> {
+        let mut ends = Self {
+            drains: false,
+            ..Self::of_draining(shared)
         };
         for (i, topic) in ends.shared.topology.topics.iter().enumerate() {
             let id = TopicId(i as u32);
@@ -103,6 +114,9 @@ impl Ends {
     }
 
     fn is_consumed(&mut self, topic: TopicId, group: &str) -> Result<bool, RunError> {
+        if self.drains && !self.shared.topic(topic).role.is_internal() {
+            return Ok(true);
+        }
         let Some(target) = self.target(topic)? else {
             return Ok(false);
         };
@@ -124,7 +138,7 @@ impl Ends {
         }
         let shared = Arc::clone(&self.shared);
         for ingest in &shared.topology.ingests {
-            if ingest.topic == topic && !self.has_ended(topic)? {
+            if ingest.topic == topic && !self.drains && !self.has_ended(topic)? {
                 return Ok(None);
             }
         }

@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -35,6 +35,7 @@ struct Inner {
     changed: Condvar,
     /// One replacement at a time.
     replacing: Mutex<()>,
+    is_draining: AtomicBool,
 }
 
 #[derive(Default)]
@@ -51,6 +52,8 @@ struct Standing {
     version: u64,
     /// How long its records stood still for it.
     pause: Duration,
+    /// It reads nothing of the user's any more, and what it has read is committed.
+    has_stopped_reading: bool,
 }
 
 /// The transforms as they are to be.
@@ -169,6 +172,29 @@ impl Control {
         }
     }
 
+    /// Asks the run to read nothing of the user's any more, to process and deliver what is in its internal
+    /// topics, and to end.
+    pub fn drain(&self) {
+        self.0.is_draining.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.0.is_draining.load(Ordering::Acquire)
+    }
+
+    /// A worker reads nothing of the user's any more, and what it has read is committed.
+    pub(crate) fn stopped_reading(&self, worker: usize) {
+        if let Some(standing) = self.0.state.lock().workers.get_mut(&worker) {
+            standing.has_stopped_reading = true;
+        }
+    }
+
+    /// Whether what is in internal topics only becomes less.
+    pub(crate) fn have_all_stopped_reading(&self) -> bool {
+        let state = self.0.state.lock();
+        state.workers.values().all(|worker| worker.has_stopped_reading)
+    }
+
     /// What the run starts with.
     pub(crate) fn start(&self, processes: Vec<Arc<SubTopology>>, parts: Arc<dyn Parts>) {
         let version = Version {
@@ -194,6 +220,7 @@ impl Control {
         let standing = Standing {
             version: current.number,
             pause: Duration::ZERO,
+            has_stopped_reading: false,
         };
         state.workers.insert(worker, standing);
         self.0.changed.notify_all();
@@ -215,7 +242,10 @@ impl Control {
 
     /// A worker runs a version now.
     pub(crate) fn taken(&self, worker: usize, version: u64, pause: Duration) {
-        self.0.state.lock().workers.insert(worker, Standing { version, pause });
+        if let Some(standing) = self.0.state.lock().workers.get_mut(&worker) {
+            standing.version = version;
+            standing.pause = pause;
+        }
         self.0.changed.notify_all();
     }
 }
@@ -229,6 +259,7 @@ impl std::fmt::Debug for Control {
 fn have_same_shape(old: &[Arc<SubTopology>], new: &[SubTopology]) -> bool {
     let same_node = |old: &Node, new: &Node| {
         old.name == new.name
+            && old.description.name == new.description.name
             && old.changelog == new.changelog
             && old.ports == new.ports
             && old.description.stores == new.description.stores

@@ -19,6 +19,9 @@ impl Worker {
     /// Gives a batch as it was read to its task.
     pub(crate) fn feed(&mut self, batch: &mut Batch) -> Result<(), Stop> {
         let at = batch.place();
+        if self.leaves(&at.topic) {
+            return Ok(());
+        }
         let Some(owned) = self.tasks.get_mut(&at) else {
             return Ok(());
         };

@@ -239,10 +239,17 @@ fn supervise(
 ) -> Result<Vec<PartitionFailure>, RunError> {
     let mut purged = Instant::now();
     let mut watchdog = watchdog::Watchdog::new(shared);
+    let mut drained = None;
     loop {
         std::thread::sleep(SUPERVISE_EVERY);
         if shared.shutdown.is_requested() || threads.iter().any(|(_, thread)| thread.is_finished()) {
             return Ok(Vec::new());
+        }
+        if shared.control.is_draining() && shared.control.have_all_stopped_reading() {
+            let ends = drained.get_or_insert_with(|| bounded::Ends::of_draining(Arc::clone(shared)));
+            if ends.reached()? {
+                return Ok(Vec::new());
+            }
         }
         if let Some(ends) = &mut bounded {
             let failures = shared.observer.failures();

@@ -157,7 +157,7 @@ impl Worker {
 
     pub(crate) fn read_sources(&mut self) -> Result<(), Stop> {
         for i in 0..self.ingests.len() {
-            if !self.may_read(i) {
+            if self.is_draining || !self.may_read(i) {
                 continue;
             }
             let ingest = &mut self.ingests[i];

@@ -92,6 +92,8 @@ pub(crate) struct Worker {
     pub(crate) restoring: usize,
     /// Whether there has been an assignment.
     pub(crate) is_settled: bool,
+    /// Nothing of the user's is read any more.
+    pub(crate) is_draining: bool,
 }
 
 /// The body of a worker's thread: sessions, one after another, until the run ends.
@@ -180,6 +182,7 @@ impl Worker {
             solo: None,
             restoring: 0,
             is_settled: false,
+            is_draining: false,
         })
     }
 
@@ -209,6 +212,10 @@ impl Worker {
     fn turn(&mut self) -> Result<(), Stop> {
         if self.shared.control.is_newer(self.version) {
             self.take_version()?;
+        }
+        if self.shared.control.is_draining() && !self.is_draining && self.commit_unless_rolled_back()? {
+            self.is_draining = true;
+            self.shared.control.stopped_reading(self.number);
         }
         // 1
         let mut polled = std::mem::take(&mut self.polled);
@@ -328,13 +335,19 @@ impl Worker {
             .sum()
     }
 
+    /// Whether the records of a topic are left to the next run.
+    pub(crate) fn leaves(&self, topic: &str) -> bool {
+        self.is_draining && !self.shared.reads_internal(topic)
+    }
+
     fn on_event(&mut self, event: LogEvent) -> Result<(), Stop> {
         match event {
             LogEvent::Assigned(partitions) => self.assigned(&partitions),
             LogEvent::Revoked(partitions) => self.revoked(&partitions, false),
             LogEvent::Lost(partitions) => self.revoked(&partitions, true),
             LogEvent::End { at, next } => {
-                if let Some(owned) = self.tasks.get_mut(&at)
+                if !self.leaves(&at.topic)
+                    && let Some(owned) = self.tasks.get_mut(&at)
                     && matches!(owned.task.phase, Phase::Running)
                 {
                     owned.task.reached(next);

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use harness::faulty::{Fault, Faulty};
 use harness::*;
-use record::Batch;
-use record::log::Log;
+use record::log::{Edge, Log};
 use record::sink::{Sink, SinkError};
 use record::source::{Source, SourceError};
-use record::topology::{DeliverPlan, Delivery, Ingest, Node, OnError};
+use record::topology::{DeliverPlan, Delivery, Ingest, Node, OnError, TopicRole};
 use record::transform::{Call, CallError, Description, Emitted, Transform};
-use wasmill_task::{Parts, ReplaceError, Shutdown};
+use record::{Batch, NextOffset, TopicPartition};
+use wasmill_task::{Control, Parts, ReplaceError, Shutdown};
 
 const WAIT: Duration = Duration::from_secs(20);
 
@@ -224,4 +224,46 @@ fn what_has_another_shape_is_not_taken() {
     shutdown.request(std::time::Instant::now() + WAIT);
     runner.join().unwrap().unwrap();
     assert_eq!(replace(&processes), Err(ReplaceError::NotRunning));
+}
+
+#[test]
+fn a_run_that_drains_leaves_nothing_in_its_internal_topics() {
+    let mut job = Job::new(log_with_lines(&[]), word_count(OnError::Fail, Delivery::ExactlyOnce));
+    job.topology.workers = 2;
+    job.topology.commit_interval = Duration::from_millis(20);
+    let (log, control, topology) = (Arc::clone(&job.log), job.control.clone(), job.topology.clone());
+    let lines: Vec<String> = (0..20_000).map(|i| format!("w{} w{} w", i % 7, i % 11)).collect();
+    let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
+    append(&*log, &texts);
+    let (sender, ended) = std::sync::mpsc::channel();
+    let runner = std::thread::spawn(move || {
+        sender.send(job.run_until(&Shutdown::new())).unwrap();
+        job
+    });
+    eventually("it runs", || counted(&*log) > 0);
+    control.drain();
+    let summary = ended.recv_timeout(WAIT).expect("it ends by itself").unwrap();
+    assert_eq!(summary.failures, []);
+    let mut job = runner.join().unwrap();
+    assert!(counted(&*log) < lines.len() * 3, "it was too quick for the test");
+    for topic in topology
+        .topics
+        .iter()
+        .filter(|topic| topic.role == TopicRole::Repartition)
+    {
+        let count = log.topics(&[&topic.name], WAIT).unwrap()[0].clone().unwrap().partitions;
+        let places: Vec<_> = (0..count)
+            .map(|partition| TopicPartition::new(Arc::clone(&topic.name), partition))
+            .collect();
+        let ends = log.offsets(&places, Edge::StableEnd, WAIT).unwrap();
+        let committed = log.committed(&topology.pipeline, &places, WAIT).unwrap();
+        assert!(ends.iter().any(|end| end.0 > 0));
+        for (end, committed) in ends.into_iter().zip(committed) {
+            assert_eq!(committed.map_or(NextOffset(0), |committed| committed.next), end);
+        }
+    }
+    // The next run goes on where this one has stopped.
+    job.control = Control::new();
+    job.until_end().unwrap();
+    assert!(recounted(&*log, &lines));
 }

@@ -213,7 +213,6 @@ fn assemble(
                 name: entry.key.clone(),
                 plugin: plugin.path,
                 config: plugin.config,
-                written: plugin.written,
                 description: plugin.description,
                 on_error: raw.on_error.into(),
                 limits: (&raw.limits).into(),

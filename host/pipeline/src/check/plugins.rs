@@ -40,8 +40,6 @@ pub(crate) struct Plugin {
     pub path: PathBuf,
     /// As JSON, secrets filled in.
     pub config: String,
-    /// As JSON, as it is written.
-    pub written: String,
     pub description: Description,
     pub grant: Grant,
 }
@@ -98,13 +96,7 @@ pub(crate) fn plugin(
     if problems.len() > before || !config.is_none_or(Value::is_filled) {
         return None;
     }
-    let empty = || "{}".to_owned();
-    let json = config.map_or_else(empty, |config| config.to_json(true).to_string());
-    let written = config.map_or_else(empty, |config| {
-        let mut value = config.to_json(false);
-        value.sort_all_objects();
-        value.to_string()
-    });
+    let json = config.map_or_else(|| "{}".to_owned(), |config| config.to_json(true).to_string());
     let used = PluginUse {
         path: &path,
         config: &json,
@@ -117,7 +109,6 @@ pub(crate) fn plugin(
             (problems.len() == before).then_some(Plugin {
                 path,
                 config: json,
-                written,
                 description,
                 grant,
             })
