@@ -163,6 +163,12 @@ impl Compiled {
         check_size(self.inner.bytes, &self.inner.path, options)
     }
 
+    /// Whether its file still holds what was loaded.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        std::fs::read(&self.inner.path).is_ok_and(|bytes| code::digest(&bytes) == self.inner.digest)
+    }
+
     /// Gives the plugin a configuration, and tries it once.
     ///
     /// # Errors

@@ -81,6 +81,18 @@ impl Linked {
         Ok(Box::new(Instance::new(self.clone(), live)))
     }
 
+    /// Whether it is this component, linked in this way.
+    #[must_use]
+    pub fn is_of(&self, compiled: &Compiled, options: &LinkOptions) -> bool {
+        let inner = &*self.inner;
+        inner.compiled.digest() == compiled.digest()
+            && inner.compiled.inner.grant == compiled.inner.grant
+            && inner.names.pipeline == options.pipeline
+            && inner.names.transform == options.transform
+            && inner.config_json == options.config_json
+            && inner.limits == options.limits
+    }
+
     /// The component.
     #[must_use]
     pub fn compiled(&self) -> &Compiled {

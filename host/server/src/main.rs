@@ -17,6 +17,7 @@ mod records;
 mod reset;
 mod scaffold;
 mod signals;
+mod supervisor;
 mod testing;
 mod time;
 

@@ -19,6 +19,7 @@ use crate::compose::{self, LogPlace, Logs};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::plugins::{self, LoadError};
+use crate::supervisor::watch::Files;
 
 /// A checked pipeline.
 #[derive(Clone, Debug)]
@@ -44,8 +45,26 @@ pub(crate) struct Host {
     engine: Option<Engine>,
     /// By file and what it is granted, since that is what it is linked with.
     compiled: HashMap<(PathBuf, Grant), Compiled>,
-    /// The transforms of each pipeline, in the order of the plan.
-    linked: HashMap<Arc<str>, Vec<Linked>>,
+}
+
+/// What a pipeline runs with.
+pub(crate) struct Made {
+    /// Makes its transforms, sources and sinks.
+    pub(crate) parts: Arc<dyn task::Parts>,
+    /// Its transforms, in the order of the plan.
+    pub(crate) linked: Vec<Linked>,
+}
+
+impl Pipeline {
+    /// The files that it was made of.
+    pub(crate) fn files(&self) -> Files {
+        let nodes = self.topology.processes.iter().flat_map(|sub| &sub.nodes);
+        // What a reference to a registry names never changes.
+        let plugins = nodes
+            .map(|node| &node.plugin)
+            .filter(|path| !path.to_str().is_some_and(registry::is_reference));
+        Files::of(std::iter::once(&self.file).chain(plugins).cloned())
+    }
 }
 
 impl Host {
@@ -124,24 +143,23 @@ impl Host {
         self.logs.open(&pipeline.place, &client_id)
     }
 
-    /// What makes the transforms, sources and sinks of a pipeline.
+    /// Forgets plugins whose files hold something else by now.
+    pub(crate) fn refresh(&mut self) {
+        self.compiled.retain(|_, compiled| compiled.is_current());
+    }
+
+    /// What the plan of the pipeline in `file` runs with. `reuse`: transforms that run already, which are
+    /// taken where nothing differs, so that what they count goes on.
     ///
     /// # Errors
     /// A plugin that cannot be linked.
-    pub(crate) fn parts(&mut self, pipeline: &Pipeline, incarnation: &str) -> Result<Arc<dyn task::Parts>, Failure> {
-        self.parts_of(&pipeline.topology, &pipeline.file, incarnation)
-    }
-
-    /// As [`Self::parts`], for the plan of the pipeline in `file`.
-    ///
-    /// # Errors
-    /// As [`Self::parts`].
-    pub(crate) fn parts_of(
+    pub(crate) fn make(
         &mut self,
         topology: &Topology,
         file: &Path,
         incarnation: &str,
-    ) -> Result<Arc<dyn task::Parts>, Failure> {
+        reuse: &[Linked],
+    ) -> Result<Made, Failure> {
         let mut linked = HashMap::new();
         let mut in_order = Vec::new();
         for node in topology.processes.iter().flat_map(|sub| &sub.nodes) {
@@ -153,7 +171,13 @@ impl Host {
             };
             let link = self
                 .compiled(&node.plugin, &node.grant, &node.limits)
-                .and_then(|compiled| Ok(compiled.link(options)?));
+                .and_then(|compiled| {
+                    let same = reuse.iter().find(|linked| linked.is_of(compiled, &options));
+                    match same {
+                        Some(linked) => Ok(linked.clone()),
+                        None => Ok(compiled.link(options)?),
+                    }
+                });
             let link = link.map_err(|error| Failure::Other {
                 code: error.code(),
                 invalid: false,
@@ -167,17 +191,15 @@ impl Host {
             in_order.push(link.clone());
             linked.insert(Arc::clone(&node.name), link);
         }
-        self.linked.insert(Arc::clone(&topology.pipeline), in_order);
-        Ok(Arc::new(Parts {
+        let parts = Parts {
             linked,
             pipeline: Arc::clone(&topology.pipeline),
             incarnation: incarnation.to_owned(),
-        }))
-    }
-
-    /// The transforms of a pipeline whose parts have been made, in the order of the plan.
-    pub(crate) fn transforms(&self, pipeline: &str) -> Vec<Linked> {
-        self.linked.get(pipeline).cloned().unwrap_or_default()
+        };
+        Ok(Made {
+            parts: Arc::new(parts),
+            linked: in_order,
+        })
     }
 
     /// The plugin engine, made at the first use.

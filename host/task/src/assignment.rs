@@ -131,6 +131,7 @@ impl Worker {
         }
         if !std::mem::replace(&mut self.is_settled, true) {
             self.shared.settled.fetch_add(1, Ordering::AcqRel);
+            self.shared.control.settled(self.number);
         }
         self.recycle()
     }

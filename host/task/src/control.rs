@@ -44,6 +44,8 @@ struct State {
     /// By the number of the worker.
     offers: HashMap<usize, Instances>,
     workers: HashMap<usize, Standing>,
+    /// How many workers there will be.
+    expected: usize,
 }
 
 /// What a worker runs.
@@ -54,6 +56,8 @@ struct Standing {
     pause: Duration,
     /// It reads nothing of the user's any more, and what it has read is committed.
     has_stopped_reading: bool,
+    /// It has had an assignment.
+    is_settled: bool,
 }
 
 /// The transforms as they are to be.
@@ -172,6 +176,22 @@ impl Control {
         }
     }
 
+    /// Whether every worker has had an assignment.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        let state = self.0.state.lock();
+        state.current.is_some()
+            && state.workers.len() >= state.expected
+            && state.workers.values().all(|worker| worker.is_settled)
+    }
+
+    /// A worker has had an assignment.
+    pub(crate) fn settled(&self, worker: usize) {
+        if let Some(standing) = self.0.state.lock().workers.get_mut(&worker) {
+            standing.is_settled = true;
+        }
+    }
+
     /// Asks the run to read nothing of the user's any more, to process and deliver what is in its internal
     /// topics, and to end.
     pub fn drain(&self) {
@@ -196,13 +216,15 @@ impl Control {
     }
 
     /// What the run starts with.
-    pub(crate) fn start(&self, processes: Vec<Arc<SubTopology>>, parts: Arc<dyn Parts>) {
+    pub(crate) fn start(&self, processes: Vec<Arc<SubTopology>>, parts: Arc<dyn Parts>, workers: usize) {
         let version = Version {
             number: self.0.newest.load(Ordering::Acquire),
             processes,
             parts,
         };
-        self.0.state.lock().current = Some(Arc::new(version));
+        let mut state = self.0.state.lock();
+        state.current = Some(Arc::new(version));
+        state.expected = workers;
     }
 
     /// The run has ended.
@@ -221,6 +243,7 @@ impl Control {
             version: current.number,
             pause: Duration::ZERO,
             has_stopped_reading: false,
+            is_settled: false,
         };
         state.workers.insert(worker, standing);
         self.0.changed.notify_all();

@@ -245,7 +245,7 @@ impl Worker {
                 Some(timer) => format!("before {at}:{offset} a timer failed in `{node}` ({code}): {message}; it is {timer}"),
             },
             &format!(
-                "mend the plugin and start again, or send it to the dead letters with `wasmill run --skip {at}:{offset}`, or set `on_error`"
+                "mend the plugin, which is reloaded, or send it to the dead letters with `wasmill run --skip {at}:{offset}`, or set `on_error`"
             ),
         )
     }

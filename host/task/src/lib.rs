@@ -112,10 +112,15 @@ pub fn run(run: Run) -> Result<Summary, RunError> {
     } else {
         None
     };
+    let workers = if shared.readers.is_empty() {
+        0
+    } else {
+        shared.topology.workers
+    };
     shared
         .control
-        .start(shared.processes.clone(), Arc::clone(&shared.parts));
-    let mut threads = spawn(&shared)?;
+        .start(shared.processes.clone(), Arc::clone(&shared.parts), workers);
+    let mut threads = spawn(&shared, workers)?;
     let outcome = supervise(&shared, bounded, &mut threads);
     shared.shutdown.request(Instant::now() + SHUTDOWN_TIME);
     let (mut failures, mut first) = match outcome {
@@ -195,7 +200,7 @@ fn prepare(run: Run, began: Instant) -> Result<Arc<Shared>, RunError> {
 
 type Thread = (String, JoinHandle<Result<(), RunError>>);
 
-fn spawn(shared: &Arc<Shared>) -> Result<Vec<Thread>, RunError> {
+fn spawn(shared: &Arc<Shared>, workers: usize) -> Result<Vec<Thread>, RunError> {
     let mut threads = Vec::new();
     let mut add = |name: String, body: Box<dyn FnOnce() -> Result<(), RunError> + Send>| {
         let thread = std::thread::Builder::new()
@@ -207,11 +212,6 @@ fn spawn(shared: &Arc<Shared>) -> Result<Vec<Thread>, RunError> {
             })?;
         threads.push((name, thread));
         Ok::<(), RunError>(())
-    };
-    let workers = if shared.readers.is_empty() {
-        0
-    } else {
-        shared.topology.workers
     };
     for number in 0..workers {
         let shared = Arc::clone(shared);

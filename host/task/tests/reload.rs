@@ -235,6 +235,11 @@ fn a_run_that_drains_leaves_nothing_in_its_internal_topics() {
     let lines: Vec<String> = (0..20_000).map(|i| format!("w{} w{} w", i % 7, i % 11)).collect();
     let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
     append(&*log, &texts);
+    // Small batches, so that there is something left to drain.
+    let whole = std::mem::replace(
+        &mut job.log,
+        Faulty::new(Arc::clone(&log), 1, &[], 1, Some(4)) as Arc<dyn Log>,
+    );
     let (sender, ended) = std::sync::mpsc::channel();
     let runner = std::thread::spawn(move || {
         sender.send(job.run_until(&Shutdown::new())).unwrap();
@@ -264,6 +269,7 @@ fn a_run_that_drains_leaves_nothing_in_its_internal_topics() {
     }
     // The next run goes on where this one has stopped.
     job.control = Control::new();
+    job.log = whole;
     job.until_end().unwrap();
     assert!(recounted(&*log, &lines));
 }

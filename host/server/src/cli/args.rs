@@ -81,7 +81,7 @@ fn read_properties(file: &Path) -> Result<Vec<(String, Secret)>, Failure> {
 }
 
 /// How a pipeline is read; the same for every command that reads one.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 pub(crate) struct PipelineArgs {
     /// Use the embedded log instead of Kafka: `--embedded` in memory, `--embedded=DIR` in a directory
     #[arg(long, value_name = "DIR", require_equals = true, num_args = 0..=1)]

@@ -215,8 +215,8 @@ impl Runner<'_> {
             ..LoadOptions::default()
         };
         let planned = match self.host.plan(&self.file.pipeline, &options) {
-            Ok(loaded) => match self.host.parts_of(&loaded.topology, &self.file.pipeline, "test") {
-                Ok(parts) => Ok((Arc::new(loaded), parts)),
+            Ok(loaded) => match self.host.make(&loaded.topology, &self.file.pipeline, "test", &[]) {
+                Ok(made) => Ok((Arc::new(loaded), made.parts)),
                 Err(failure) => Err(self
                     .file
                     .cases

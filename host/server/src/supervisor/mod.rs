@@ -1,0 +1,505 @@
+//! The pipelines of this process: started, watched, reloaded and ended.
+//!
+//! One thread (the command's own) does all of it, in turns: ends of pipelines, requests to reload, a look
+//! at the files. Records flow on threads of their own meanwhile.
+
+mod diff;
+mod receipt;
+mod reload;
+mod summary;
+pub(crate) mod watch;
+
+use std::collections::{HashSet, VecDeque};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select, tick, unbounded};
+use plugin::Linked;
+use record::log::Log;
+use record::store::StateBackend;
+use record::topology::Start;
+use record::{RecordOffset, TopicPartition};
+use task::{Control, Observer, RunError, Shutdown, Summary};
+
+use crate::cli::args::PipelineArgs;
+use crate::failure::Failure;
+use crate::incarnation;
+use crate::output::Output;
+use crate::pipelines::{Host, Made, Pipeline, open_state};
+use crate::progress::Progress;
+use crate::reset::group_inputs;
+use crate::signals;
+use receipt::{Cause, Receipt};
+use watch::Files;
+
+/// How long a thread may need to return after its deadline.
+const GRACE: Duration = Duration::from_secs(2);
+const TICK: Duration = Duration::from_millis(250);
+/// So many receipts are kept.
+const RECEIPTS_MAX: usize = 200;
+
+/// What is asked of all pipelines.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// Pipelines, and directories of pipelines.
+    pub(crate) places: Vec<PathBuf>,
+    pub(crate) pipeline: PipelineArgs,
+    pub(crate) until_end: bool,
+    pub(crate) from: Option<Start>,
+    pub(crate) workers: Option<usize>,
+    pub(crate) state_dir: Option<PathBuf>,
+    pub(crate) skip: Vec<(TopicPartition, RecordOffset)>,
+    pub(crate) shutdown_timeout: Duration,
+    /// Whether files are looked at.
+    pub(crate) watch: bool,
+}
+
+/// How a run ended, by its number.
+type End = (u64, Result<Summary, RunError>);
+
+/// A pipeline whose thread has been started.
+struct Running {
+    pipeline: Pipeline,
+    linked: Vec<Linked>,
+    files: Files,
+    /// Each start of a pipeline is another run.
+    run: u64,
+    log: Arc<dyn Log>,
+    state: Arc<dyn StateBackend>,
+    process_id: String,
+    shutdown: Shutdown,
+    control: Control,
+    progress: Progress,
+    ended: bool,
+}
+
+impl Running {
+    fn name(&self) -> &Arc<str> {
+        &self.pipeline.topology.pipeline
+    }
+}
+
+/// What a run of a pipeline is made of.
+struct Prepared {
+    pipeline: Pipeline,
+    made: Made,
+    log: Arc<dyn Log>,
+    state: Arc<dyn StateBackend>,
+    process_id: String,
+}
+
+/// All of them.
+pub(crate) struct Supervisor {
+    settings: Settings,
+    host: Host,
+    running: Vec<Running>,
+    runs: u64,
+    ended: Sender<End>,
+    ends: Receiver<End>,
+    /// Ends that came while something else was waited for.
+    early_ends: VecDeque<End>,
+    hangups: Receiver<()>,
+    /// Requested by the first signal, or when a pipeline fails.
+    requested: Shutdown,
+    shutdowns: Arc<Mutex<Vec<Shutdown>>>,
+    receipts: VecDeque<Receipt>,
+    reloads: u64,
+    /// Files that are no pipelines (yet), as they were when that was told.
+    refused: Vec<(PathBuf, Files)>,
+    output: Output,
+}
+
+/// Runs pipelines until they end or are told to.
+///
+/// # Errors
+/// What kept them from starting, or the first that failed.
+pub(crate) fn run(settings: Settings, output: Output) -> Result<(), Failure> {
+    let mut host = Host::default();
+    let files = files_of(&settings.places)?;
+    let pipelines = load_all(&settings, &files, &mut host, output)?;
+    check_skips(&settings, &pipelines)?;
+    let requested = Shutdown::new();
+    let shutdowns = Arc::new(Mutex::new(Vec::new()));
+    let hangups = listen(&shutdowns, &requested, settings.shutdown_timeout)?;
+    let (ended, ends) = unbounded();
+    let mut supervisor = Supervisor {
+        settings,
+        host,
+        running: Vec::new(),
+        runs: 0,
+        ended,
+        ends,
+        early_ends: VecDeque::new(),
+        hangups,
+        requested,
+        shutdowns,
+        receipts: VecDeque::new(),
+        reloads: 0,
+        refused: Vec::new(),
+        output,
+    };
+    let prepared = pipelines
+        .into_iter()
+        .map(|pipeline| supervisor.prepare(pipeline, &[]))
+        .collect::<Result<Vec<_>, _>>()?;
+    for one in prepared {
+        supervisor.start(one)?;
+    }
+    let outcome = supervisor.serve();
+    for one in &mut supervisor.running {
+        one.progress.finish();
+    }
+    outcome
+}
+
+/// The pipelines that the places name: files, and what lies in directories.
+fn files_of(places: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    for place in places {
+        if place.is_dir() {
+            files.extend(files_in(place)?);
+        } else {
+            files.push(place.clone());
+        }
+    }
+    Ok(files)
+}
+
+/// The pipelines in a directory, by name: its TOML files, but for pipeline tests, and `pipeline.toml` in
+/// the directories in it.
+fn files_in(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let failed = |source| Failure::File {
+        doing: "read",
+        path: dir.to_owned(),
+        source,
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
+        // Editors and Kubernetes have files of their own that begin with a dot.
+        if name.starts_with('.') || name.ends_with(pipeline::testing::SUFFIX) {
+            continue;
+        }
+        let inside = path.join("pipeline.toml");
+        if inside.is_file() {
+            files.push(inside);
+        } else if name.ends_with(".toml") && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Loads every pipeline, and shows the mistakes of all of them before it gives up.
+fn load_all(settings: &Settings, files: &[PathBuf], host: &mut Host, output: Output) -> Result<Vec<Pipeline>, Failure> {
+    let mut pipelines: Vec<Pipeline> = Vec::new();
+    let mut invalid = None;
+    for file in files {
+        match host.load(file, &settings.pipeline, settings.workers, output) {
+            Ok(pipeline) => pipelines.push(pipeline),
+            Err(failure @ Failure::Invalid { .. }) => {
+                invalid.get_or_insert(failure);
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    if let Some(failure) = invalid {
+        return Err(failure);
+    }
+    let mut names = HashSet::new();
+    for pipeline in &pipelines {
+        if !names.insert(Arc::clone(&pipeline.topology.pipeline)) {
+            return Err(Failure::usage(
+                format!("two of the files are a pipeline named `{}`", pipeline.topology.pipeline),
+                "give one of them another `name`: it is the consumer group",
+            ));
+        }
+    }
+    Ok(pipelines)
+}
+
+/// A record to skip must be in a topic that one of the pipelines reads.
+fn check_skips(settings: &Settings, pipelines: &[Pipeline]) -> Result<(), Failure> {
+    let read: HashSet<Arc<str>> = pipelines
+        .iter()
+        .flat_map(|pipeline| group_inputs(&pipeline.topology))
+        .flat_map(|(_, topics)| topics)
+        .collect();
+    for (at, offset) in &settings.skip {
+        if !read.contains(&at.topic) {
+            let mut topics: Vec<&str> = read.iter().map(|topic| &**topic).collect();
+            topics.sort_unstable();
+            return Err(Failure::usage(
+                format!("`--skip {at}:{offset}` is no record of this run"),
+                format!("name a record of one of these topics: {}", topics.join(", ")),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Passes the first signal to end on to all runs, and tells of each SIGHUP.
+fn listen(
+    shutdowns: &Arc<Mutex<Vec<Shutdown>>>,
+    requested: &Shutdown,
+    time: Duration,
+) -> Result<Receiver<()>, Failure> {
+    let shutdowns = Arc::clone(shutdowns);
+    let requested = requested.clone();
+    let (hangup, hangups) = unbounded();
+    signals::listen(
+        move |signal| {
+            let deadline = Instant::now() + time;
+            tracing::info!(
+                "{signal}: ending within {} s; a second signal exits at once",
+                time.as_secs()
+            );
+            requested.request(deadline);
+            for shutdown in shutdowns.lock().iter().flat_map(|all| all.iter()) {
+                shutdown.request(deadline);
+            }
+        },
+        move || {
+            // Nobody receives when the process is about to exit.
+            let _ = hangup.send(());
+        },
+    )?;
+    Ok(hangups)
+}
+
+impl Supervisor {
+    /// What a pipeline needs to run. `reuse`: transforms that run already, which are taken where nothing
+    /// of them differs.
+    fn prepare(&mut self, pipeline: Pipeline, reuse: &[Linked]) -> Result<Prepared, Failure> {
+        let (state, process_id) = open_state(&pipeline, self.settings.state_dir.as_deref())?;
+        self.prepare_with(pipeline, reuse, state, process_id)
+    }
+
+    fn prepare_with(
+        &mut self,
+        pipeline: Pipeline,
+        reuse: &[Linked],
+        state: Arc<dyn StateBackend>,
+        process_id: String,
+    ) -> Result<Prepared, Failure> {
+        let name = &*pipeline.topology.pipeline;
+        let log = self.host.log(&pipeline)?;
+        let incarnation = incarnation::read(&*log, &pipeline.control_topic).map_err(Failure::log(format!(
+            "cannot read the reset incarnation of pipeline `{name}`"
+        )))?;
+        if !incarnation.finished {
+            return Err(Failure::HalfReset {
+                pipeline: name.to_owned(),
+                file: pipeline.file.clone(),
+            });
+        }
+        let made = self
+            .host
+            .make(&pipeline.topology, &pipeline.file, &incarnation.text(), reuse)?;
+        Ok(Prepared {
+            made,
+            log,
+            state,
+            process_id,
+            pipeline,
+        })
+    }
+
+    /// Starts a pipeline on a thread of its own, in the place of one of the same name.
+    fn start(&mut self, prepared: Prepared) -> Result<u64, Failure> {
+        let Prepared {
+            pipeline,
+            made,
+            log,
+            state,
+            process_id,
+        } = prepared;
+        let name = Arc::clone(&pipeline.topology.pipeline);
+        let run = task::Run {
+            topology: Arc::clone(&pipeline.topology),
+            plan_hash: pipeline.plan_hash.clone(),
+            process_id: process_id.clone(),
+            log: Arc::clone(&log),
+            state: Arc::clone(&state),
+            parts: made.parts,
+            until_end: self.settings.until_end,
+            from: self.settings.from,
+            skip: self.settings.skip.clone(),
+            shutdown: Shutdown::new(),
+            control: Control::new(),
+            observer: Arc::new(Observer::default()),
+        };
+        let prints = pipeline
+            .topology
+            .deliveries
+            .iter()
+            .any(|plan| plan.connector.kind == "stdout");
+        let shares_terminal = prints && std::io::stdout().is_terminal();
+        self.runs += 1;
+        let running = Running {
+            progress: Progress::start(
+                Arc::clone(&name),
+                Arc::clone(&run.observer),
+                self.output,
+                shares_terminal,
+            ),
+            files: pipeline.files(),
+            run: self.runs,
+            log,
+            state,
+            process_id,
+            shutdown: run.shutdown.clone(),
+            control: run.control.clone(),
+            linked: made.linked,
+            pipeline,
+            ended: false,
+        };
+        tracing::info!(
+            pipeline = &*name,
+            file = %running.pipeline.file.display(),
+            workers = run.topology.workers,
+            process = run.process_id,
+            "starting"
+        );
+        if let Ok(mut all) = self.shutdowns.lock() {
+            all.push(run.shutdown.clone());
+        }
+        // A signal that came before was not for this one.
+        if let Some(deadline) = self.requested.deadline() {
+            run.shutdown.request(deadline);
+        }
+        let (number, ended) = (running.run, self.ended.clone());
+        thread::Builder::new()
+            .name(format!("pipeline-{name}"))
+            .spawn(move || {
+                let thread = format!("pipeline-{}", run.topology.pipeline);
+                let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| task::run(run)))
+                    .unwrap_or(Err(RunError::Thread { thread }));
+                // Nobody receives when the process is about to exit.
+                let _ = ended.send((number, result));
+            })
+            .map_err(|source| Failure::Stdio {
+                doing: "start a thread",
+                source,
+            })?;
+        match self.running.iter_mut().find(|one| *one.name() == name) {
+            Some(place) => *place = running,
+            None => self.running.push(running),
+        }
+        Ok(number)
+    }
+
+    /// Serves all pipelines until the last has ended. One that fails ends the others too: whoever
+    /// supervises the process restarts it.
+    fn serve(&mut self) -> Result<(), Failure> {
+        let mut first = None;
+        let ticks = tick(TICK);
+        loop {
+            if let Some(end) = self.early_ends.pop_front() {
+                self.on_end(end, &mut first);
+            }
+            if self.is_over() {
+                return first.map_or(Ok(()), Err);
+            }
+            select! {
+                recv(self.ends) -> end => if let Ok(end) = end { self.on_end(end, &mut first); },
+                recv(self.hangups) -> hangup => if hangup.is_ok() { self.reload_all(Cause::Signal); },
+                recv(ticks) -> _ => self.tick(),
+            }
+            if self
+                .requested
+                .deadline()
+                .is_some_and(|deadline| Instant::now() > deadline + GRACE)
+            {
+                let late = Failure::Deadline {
+                    what: self.unfinished(),
+                    seconds: self.settings.shutdown_timeout.as_secs(),
+                };
+                return Err(first.unwrap_or(late));
+            }
+        }
+    }
+
+    /// Nothing runs any more. A directory of pipelines may get some later.
+    fn is_over(&self) -> bool {
+        let waits = self.settings.watch
+            && !self.requested.is_requested()
+            && self.settings.places.iter().any(|place| place.is_dir());
+        self.early_ends.is_empty() && !waits && self.running.iter().all(|one| one.ended)
+    }
+
+    fn tick(&mut self) {
+        for one in self.running.iter_mut().filter(|one| !one.ended) {
+            one.progress.tick();
+        }
+        if self.settings.watch && !self.requested.is_requested() {
+            self.look_at_files();
+        }
+    }
+
+    fn on_end(&mut self, (run, result): End, first: &mut Option<Failure>) {
+        let Some(one) = self.running.iter_mut().find(|one| one.run == run) else {
+            return;
+        };
+        one.ended = true;
+        one.progress.finish();
+        let Err(failure) = summary::tell(one, result, &self.requested, self.output) else {
+            return;
+        };
+        match first {
+            None => *first = Some(failure),
+            Some(_) => self.output.failure(&failure),
+        }
+        let deadline = Instant::now() + self.settings.shutdown_timeout;
+        self.requested.request(deadline);
+        self.running.iter().for_each(|one| one.shutdown.request(deadline));
+    }
+
+    /// Waits for the end of a run; others that end meanwhile are looked at later. `None`: it did not end
+    /// in time.
+    fn wait_for(&mut self, run: u64, timeout: Duration) -> Option<Result<Summary, RunError>> {
+        if let Some(at) = self.early_ends.iter().position(|(other, _)| *other == run) {
+            return self.early_ends.remove(at).map(|(_, result)| result);
+        }
+        let deadline = Instant::now() + timeout;
+        loop {
+            match self.ends.recv_deadline(deadline) {
+                Ok((other, result)) if other == run => return Some(result),
+                Ok(other) => self.early_ends.push_back(other),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+
+    fn unfinished(&self) -> String {
+        let names: Vec<&str> = self
+            .running
+            .iter()
+            .filter(|one| !one.ended)
+            .map(|one| &**one.name())
+            .collect();
+        names.join(", ")
+    }
+
+    fn keep(&mut self, receipt: Receipt) {
+        receipt.log();
+        if self.receipts.len() == RECEIPTS_MAX {
+            self.receipts.pop_front();
+        }
+        self.receipts.push_back(receipt);
+    }
+}
+
+/// A failure that has no pipeline to belong to.
+fn problem_of(failure: &Failure) -> receipt::Problem {
+    receipt::Problem {
+        code: failure.code().to_string(),
+        message: format!("{failure}; {}", failure.next()),
+        place: failure.place(),
+    }
+}

@@ -1,0 +1,506 @@
+//! Reloads: a pipeline becomes what its file and its plugins say now, and loses no record.
+//!
+//! ```text
+//!   read -> plan -> compile, link -> differs how?
+//!     not at all ------------------------------------------------------------> unchanged
+//!     in its transforms alone:  instances for all workers; each takes its own
+//!                               behind a commit ------------------------------> applied
+//!     in anything else:         may its state and internal topics stay?
+//!                               stop behind a commit, start as it is now -----> restarted
+//!     whatever does not work: what ran before runs on, or is started again --> refused
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use pipeline::Severity;
+use record::TopicPartition;
+use record::log::Edge;
+use record::topology::{Node, SubTopology, Topology};
+use task::ReplaceError;
+
+use super::diff;
+use super::receipt::{Cause, Outcome, Problem, Receipt, millis};
+use super::watch::Files;
+use super::{Prepared, Supervisor, problem_of};
+use crate::compose::TIMEOUT;
+use crate::failure::Failure;
+use crate::pipelines::{Made, Pipeline};
+
+/// How long workers may take to come to a commit.
+const REPLACE_TIME: Duration = Duration::from_secs(30);
+/// How long what is in internal topics that go away may take.
+const DRAIN_TIME: Duration = Duration::from_secs(60);
+/// How long a run is waited for to have its partitions: a worker that gets none never hears of it.
+const SETTLE_TIME: Duration = Duration::from_secs(10);
+
+/// A change of the pipeline's name.
+const RENAMED: &str = "E0720";
+/// State that nobody would own any more.
+const ORPHANED: &str = "E0721";
+/// Internal topics that were not drained.
+const NOT_DRAINED: &str = "E0722";
+/// The new version did not start.
+const NOT_STARTED: &str = "E0723";
+
+/// How a reload has ended, without what all have.
+struct Done {
+    outcome: Outcome,
+    changes: Vec<diff::Change>,
+    problems: Vec<Problem>,
+    pause: Duration,
+}
+
+impl Done {
+    fn of(outcome: Outcome, changes: Vec<diff::Change>, pause: Duration) -> Self {
+        Self {
+            outcome,
+            changes,
+            problems: Vec::new(),
+            pause,
+        }
+    }
+
+    fn refused(problems: Vec<Problem>) -> Self {
+        Self {
+            problems,
+            ..Self::of(Outcome::Refused, Vec::new(), Duration::ZERO)
+        }
+    }
+}
+
+impl From<Failure> for Done {
+    fn from(failure: Failure) -> Self {
+        Self::refused(vec![problem_of(&failure)])
+    }
+}
+
+fn problem(code: &str, message: impl Into<String>) -> Problem {
+    Problem {
+        code: code.to_owned(),
+        message: message.into(),
+        place: None,
+    }
+}
+
+impl Supervisor {
+    /// Reloads every pipeline.
+    pub(super) fn reload_all(&mut self, cause: Cause) {
+        if self.settings.until_end {
+            tracing::warn!("a bounded run is not reloaded");
+            return;
+        }
+        for index in 0..self.running.len() {
+            if !self.running[index].ended {
+                self.reload(index, cause);
+            }
+        }
+    }
+
+    /// Reloads what has changed, starts pipelines that are new in a directory, and stops those that are
+    /// gone from one.
+    pub(super) fn look_at_files(&mut self) {
+        for index in 0..self.running.len() {
+            let one = &mut self.running[index];
+            if one.ended || !one.files.have_changed() {
+                continue;
+            }
+            let file = one.pipeline.file.clone();
+            if !file.exists() && self.is_in_a_directory(&file) {
+                self.remove(index);
+            } else {
+                self.reload(index, Cause::Watch);
+            }
+        }
+        self.add_new();
+    }
+
+    fn is_in_a_directory(&self, file: &Path) -> bool {
+        !self.settings.places.iter().any(|place| place == file)
+    }
+
+    /// Reloads one pipeline.
+    fn reload(&mut self, index: usize, cause: Cause) {
+        let began = Instant::now();
+        let at = Timestamp::now();
+        let (file, pipeline) = (
+            self.running[index].pipeline.file.clone(),
+            Arc::clone(self.running[index].name()),
+        );
+        // What is written from here on is another change.
+        self.running[index].files.look_again();
+        self.host.refresh();
+        let done = self.try_reload(index).unwrap_or_else(|done| done);
+        let receipt = self.receipt(at, began, pipeline, file, cause, done);
+        self.keep(receipt);
+    }
+
+    fn receipt(
+        &mut self,
+        at: Timestamp,
+        began: Instant,
+        pipeline: Arc<str>,
+        file: PathBuf,
+        cause: Cause,
+        done: Done,
+    ) -> Receipt {
+        self.reloads += 1;
+        Receipt {
+            id: self.reloads,
+            at,
+            pipeline,
+            file,
+            cause,
+            outcome: done.outcome,
+            changes: done.changes,
+            problems: done.problems,
+            pause_ms: millis(done.pause),
+            took_ms: millis(began.elapsed()),
+        }
+    }
+
+    /// The plan that a file holds now.
+    fn check(&mut self, file: &Path) -> Result<Pipeline, Done> {
+        let checked = self.host.check(file, &self.settings.pipeline, self.settings.workers);
+        checked.map_err(|diagnostics| {
+            let errors = diagnostics.list.iter().filter(|one| one.severity == Severity::Error);
+            Done::refused(
+                errors
+                    .map(|one| Problem {
+                        code: one.code.to_string(),
+                        message: one.message.clone(),
+                        place: Some(format!("{}:{}:{}", one.file, one.line, one.column)),
+                    })
+                    .collect(),
+            )
+        })
+    }
+
+    fn try_reload(&mut self, index: usize) -> Result<Done, Done> {
+        let new = self.check(&self.running[index].pipeline.file.clone())?;
+        let old = &self.running[index];
+        if new.topology.pipeline != old.pipeline.topology.pipeline {
+            return Err(Done::refused(vec![problem(
+                RENAMED,
+                format!(
+                    "the pipeline was named `{}` and is named `{}` now: its name is its consumer group; stop this \
+                     process and start another one for another pipeline",
+                    old.pipeline.topology.pipeline, new.topology.pipeline
+                ),
+            )]));
+        }
+        let (state, process_id) = (Arc::clone(&old.state), old.process_id.clone());
+        let linked = old.linked.clone();
+        let prepared = self.prepare_with(new, &linked, state, process_id)?;
+        let old = &self.running[index];
+        let changes = diff::changes(&old.pipeline, &linked, &prepared.pipeline, &prepared.made.linked);
+        if changes.is_empty() {
+            return Ok(Done::of(Outcome::Unchanged, changes, Duration::ZERO));
+        }
+        if differs_in_transforms_alone(&old.pipeline, &prepared.pipeline)
+            && old.control.fits(&prepared.pipeline.topology.processes)
+        {
+            return self.replace(index, prepared, changes);
+        }
+        self.restart(index, prepared, changes)
+    }
+
+    /// New versions of transforms, between two batches.
+    fn replace(&mut self, index: usize, prepared: Prepared, changes: Vec<diff::Change>) -> Result<Done, Done> {
+        let one = &mut self.running[index];
+        let Prepared { pipeline, made, .. } = prepared;
+        let Made { parts, linked } = made;
+        match one.control.replace(&pipeline.topology.processes, parts, REPLACE_TIME) {
+            Ok(replaced) => {
+                if replaced.waiting > 0 {
+                    tracing::warn!(
+                        pipeline = &*pipeline.topology.pipeline,
+                        "{} workers have not come to a commit yet; they take the new version when they do",
+                        replaced.waiting
+                    );
+                }
+                one.files = pipeline.files();
+                one.pipeline = pipeline;
+                one.linked = linked;
+                Ok(Done::of(Outcome::Applied, changes, replaced.pause))
+            }
+            Err(ReplaceError::NotStarted(error)) => Err(Done::refused(vec![problem("E0701", error.to_string())])),
+            Err(error @ (ReplaceError::NotRunning | ReplaceError::OtherShape)) => {
+                Err(Done::refused(vec![problem(NOT_STARTED, error.to_string())]))
+            }
+        }
+    }
+
+    /// Stops the old version behind a commit, and starts the new one.
+    fn restart(&mut self, index: usize, new: Prepared, changes: Vec<diff::Change>) -> Result<Done, Done> {
+        let old = &self.running[index];
+        let problems = orphans(&old.pipeline.topology, &new.pipeline.topology);
+        if !problems.is_empty() {
+            return Err(Done::refused(problems));
+        }
+        let began = Instant::now();
+        let gone = topics_that_go(&old.pipeline.topology, &new.pipeline.topology);
+        let (before, linked) = (old.pipeline.clone(), old.linked.clone());
+        let stopped = self.stop(index, !gone.is_empty());
+        let ready = stopped.and_then(|()| self.are_drained(index, &gone));
+        let started = ready.and_then(|()| self.start_and_settle(new));
+        match started {
+            Ok(()) => Ok(Done::of(Outcome::Restarted, changes, began.elapsed())),
+            Err(why) => {
+                let mut problems = vec![why];
+                let (state, process_id) = (
+                    Arc::clone(&self.running[index].state),
+                    self.running[index].process_id.clone(),
+                );
+                let again = self
+                    .prepare_with(before, &linked, state, process_id)
+                    .map_err(|failure| problem_of(&failure))
+                    .and_then(|prepared| self.start_and_settle(prepared));
+                if let Err(why) = again {
+                    problems.push(why);
+                }
+                Err(Done {
+                    pause: began.elapsed(),
+                    ..Done::refused(problems)
+                })
+            }
+        }
+    }
+
+    /// Ends a run behind a commit, with what is in its internal topics processed if `drain`.
+    fn stop(&mut self, index: usize, drain: bool) -> Result<(), Problem> {
+        let one = &self.running[index];
+        let (run, shutdown, control) = (one.run, one.shutdown.clone(), one.control.clone());
+        let mut ended = None;
+        if drain {
+            control.drain();
+            ended = self.wait_for(run, DRAIN_TIME);
+        }
+        let time = self.settings.shutdown_timeout;
+        let ended = match ended {
+            Some(ended) => Some(ended),
+            None => {
+                shutdown.request(Instant::now() + time);
+                self.wait_for(run, time + super::GRACE)
+            }
+        };
+        // Whatever becomes of it, this end is not that of the pipeline.
+        self.running[index].ended = true;
+        match ended {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(error)) => Err(problem(
+                error.code().0,
+                format!("the version that ran ended with an error: {error}"),
+            )),
+            None => Err(problem(
+                NOT_STARTED,
+                format!("the version that runs did not stop within {} s", time.as_secs()),
+            )),
+        }
+    }
+
+    /// Starts a run, and waits until it has its partitions.
+    fn start_and_settle(&mut self, prepared: Prepared) -> Result<(), Problem> {
+        let name = Arc::clone(&prepared.pipeline.topology.pipeline);
+        let run = self.start(prepared).map_err(|failure| problem_of(&failure))?;
+        let control = self
+            .running
+            .iter()
+            .find(|one| one.run == run)
+            .map(|one| one.control.clone());
+        let deadline = Instant::now() + SETTLE_TIME;
+        while let Some(control) = &control
+            && !control.is_settled()
+            && Instant::now() < deadline
+        {
+            match self.wait_for(run, Duration::from_millis(20)) {
+                None => {}
+                Some(Ok(_)) => return Ok(()),
+                Some(Err(error)) => {
+                    if let Some(one) = self.running.iter_mut().find(|one| one.run == run) {
+                        one.ended = true;
+                        one.progress.finish();
+                    }
+                    return Err(problem(error.code().0, format!("pipeline `{name}`: {error}")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether nothing is left in internal topics that go away with the old plan.
+    fn are_drained(&self, index: usize, gone: &[(Arc<str>, Arc<str>)]) -> Result<(), Problem> {
+        let one = &self.running[index];
+        let failed = |error: record::log::LogError| problem(NOT_DRAINED, error.to_string());
+        for (topic, group) in gone {
+            let found = one.log.topics(&[topic], TIMEOUT).map_err(failed)?;
+            let Some(Some(info)) = found.into_iter().next() else {
+                continue;
+            };
+            let places: Vec<_> = (0..info.partitions)
+                .map(|partition| TopicPartition::new(Arc::clone(topic), partition))
+                .collect();
+            let ends = one.log.offsets(&places, Edge::StableEnd, TIMEOUT).map_err(failed)?;
+            let committed = one.log.committed(group, &places, TIMEOUT).map_err(failed)?;
+            let left: i64 = ends
+                .iter()
+                .zip(committed)
+                .map(|(end, committed)| end.0 - committed.map_or(0, |committed| committed.next.0))
+                .sum();
+            if left > 0 {
+                return Err(problem(
+                    NOT_DRAINED,
+                    format!(
+                        "{left} records in `{topic}`, which the new version does not read, were not processed within \
+                         {} s; mend what keeps them, and reload again",
+                        DRAIN_TIME.as_secs()
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A pipeline whose file is gone from its directory.
+    fn remove(&mut self, index: usize) {
+        let (at, began) = (Timestamp::now(), Instant::now());
+        let (file, pipeline) = (
+            self.running[index].pipeline.file.clone(),
+            Arc::clone(self.running[index].name()),
+        );
+        let done = match self.stop(index, false) {
+            Ok(()) => Done::of(Outcome::Removed, Vec::new(), Duration::ZERO),
+            Err(problem) => Done {
+                problems: vec![problem],
+                ..Done::of(Outcome::Removed, Vec::new(), Duration::ZERO)
+            },
+        };
+        self.running[index].progress.finish();
+        self.running.remove(index);
+        let receipt = self.receipt(at, began, pipeline, file, Cause::Watch, done);
+        self.keep(receipt);
+    }
+
+    /// Pipelines that have come to a directory, or were mended there.
+    fn add_new(&mut self) {
+        let Ok(found) = super::files_of(&self.settings.places) else {
+            return;
+        };
+        self.refused.retain(|(file, _)| found.contains(file));
+        for file in found {
+            if self.running.iter().any(|one| one.pipeline.file == file) {
+                continue;
+            }
+            let seen = self.refused.iter_mut().find(|(refused, _)| *refused == file);
+            // It may be half written: it is read when it has stayed as it is.
+            match seen.map(|(_, seen)| seen.have_changed()) {
+                None => self.refused.push((file.clone(), Files::unseen(&file))),
+                Some(true) => self.add(&file),
+                Some(false) => {}
+            }
+        }
+    }
+
+    fn add(&mut self, file: &Path) {
+        let (at, began) = (Timestamp::now(), Instant::now());
+        self.host.refresh();
+        let mut name: Arc<str> = Arc::from(file.display().to_string());
+        let added = self.check(file).and_then(|pipeline| {
+            name = Arc::clone(&pipeline.topology.pipeline);
+            if let Some(other) = self.running.iter().find(|one| *one.name() == name) {
+                return Err(Done::refused(vec![problem(
+                    RENAMED,
+                    format!(
+                        "{} is a pipeline named `{name}` too; give one of them another `name`: it is the consumer group",
+                        other.pipeline.file.display()
+                    ),
+                )]));
+            }
+            let prepared = self.prepare(pipeline, &[])?;
+            self.start_and_settle(prepared)
+                .map_err(|problem| Done::refused(vec![problem]))
+        });
+        let done = match added {
+            Ok(()) => Done::of(Outcome::Added, Vec::new(), Duration::ZERO),
+            Err(done) => {
+                // One that was started and has failed does not stay among those that run.
+                self.running.retain(|one| one.pipeline.file != file);
+                done
+            }
+        };
+        let receipt = self.receipt(at, began, name, file.to_owned(), Cause::Watch, done);
+        self.keep(receipt);
+    }
+}
+
+/// Whether a run of the old plan can go on with the transforms of the new one.
+fn differs_in_transforms_alone(old: &Pipeline, new: &Pipeline) -> bool {
+    let mut other = (*new.topology).clone();
+    other.processes.clone_from(&old.topology.processes);
+    other == *old.topology && old.place == new.place && old.plan_hash == new.plan_hash
+}
+
+/// A transform with state, and what it reads.
+fn stateful(plan: &Topology) -> impl Iterator<Item = (&Node, &SubTopology)> {
+    plan.processes
+        .iter()
+        .flat_map(|sub| sub.nodes.iter().map(move |node| (node, sub)))
+        .filter(|(node, _)| node.changelog.is_some())
+}
+
+/// State that the new plan would leave behind, or read as what it is not.
+fn orphans(old: &Topology, new: &Topology) -> Vec<Problem> {
+    let inputs = |plan: &Topology, sub: &SubTopology| -> Vec<_> {
+        let of = |route: &record::topology::InputRoute| (Arc::clone(&plan.topic(route.topic).name), route.key.clone());
+        sub.inputs.iter().map(of).collect()
+    };
+    let mut problems = Vec::new();
+    for (node, sub) in stateful(old) {
+        let name = &node.name;
+        let why = match stateful(new).find(|(other, _)| other.name == *name) {
+            None => "is not there any more, or keeps none".to_owned(),
+            Some((other, _)) if other.description.state_version != node.description.state_version => format!(
+                "has state version {} now, and what it keeps has version {}",
+                other.description.state_version, node.description.state_version
+            ),
+            Some((other, _)) if other.description.stores != node.description.stores => {
+                "has other stores, or other formats in them".to_owned()
+            }
+            Some((_, other)) if inputs(new, other) != inputs(old, sub) => {
+                "reads another topic, or takes its keys from elsewhere: keys would be looked for in other partitions"
+                    .to_owned()
+            }
+            Some(_) => continue,
+        };
+        problems.push(problem(
+            ORPHANED,
+            format!(
+                "transform `{name}` keeps state, and {why}; take the change back, or stop the pipeline, forget its \
+                 state with `wasmill reset`, and start it as it is now"
+            ),
+        ));
+    }
+    problems
+}
+
+/// Internal topics with records in them that the new plan does not read, and the groups that read them.
+fn topics_that_go(old: &Topology, new: &Topology) -> Vec<(Arc<str>, Arc<str>)> {
+    let read = |plan: &Topology| -> Vec<(Arc<str>, Arc<str>)> {
+        let processes = plan.process_topics().map(|id| (id, Arc::clone(&plan.pipeline)));
+        let deliveries = plan
+            .deliveries
+            .iter()
+            .map(|delivery| (delivery.topic, Arc::clone(&delivery.group)));
+        processes
+            .chain(deliveries)
+            .filter(|(id, _)| plan.topic(*id).role.is_internal())
+            .map(|(id, group)| (Arc::clone(&plan.topic(id).name), group))
+            .collect()
+    };
+    let stays = read(new);
+    let mut gone = read(old);
+    gone.retain(|one| !stays.contains(one));
+    gone
+}
