@@ -3,6 +3,8 @@
 //! The binary and its composition root. `cli` has one file per command; `compose` is the only
 //! place that names the concrete log, store, plugin engine, sources and sinks.
 
+mod api;
+mod board;
 mod cli;
 mod compose;
 mod failure;

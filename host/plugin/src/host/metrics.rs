@@ -147,7 +147,14 @@ impl Metrics {
 
     /// Hands over the updates since this was last asked, behind others.
     pub(crate) fn drain_into(&mut self, updates: &mut Vec<(u32, f64)>) {
-        updates.append(&mut self.pending);
+        for (metric, value) in self.pending.drain(..) {
+            let counts = self.kinds.get(metric as usize) == Some(&Some(MetricKind::Counter));
+            match updates.last_mut() {
+                // As in a call: counting takes no room, however many calls a step has.
+                Some(last) if counts && last.0 == metric => last.1 += value,
+                _ => updates.push((metric, value)),
+            }
+        }
     }
 }
 

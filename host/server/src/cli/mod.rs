@@ -8,8 +8,11 @@ mod doctor;
 mod graph;
 mod inspect;
 mod new;
+mod pipelines;
 mod produce;
 mod push;
+mod reload;
+mod remote;
 mod reset;
 mod run;
 mod schema;
@@ -50,6 +53,8 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::RunArgs),
+    Pipelines(pipelines::PipelinesArgs),
+    Reload(reload::ReloadArgs),
     Validate(validate::ValidateArgs),
     Graph(graph::GraphArgs),
     New(new::NewArgs),
@@ -89,6 +94,8 @@ pub(crate) fn main() -> Exit {
 fn dispatch(command: &Command, output: Output) -> Result<(), Failure> {
     match command {
         Command::Run(args) => run::run(args, output),
+        Command::Pipelines(args) => pipelines::run(args, output),
+        Command::Reload(args) => reload::run(args, output),
         Command::Validate(args) => validate::run(args, output),
         Command::Graph(args) => graph::run(args, output),
         Command::New(args) => new::run(args, output),

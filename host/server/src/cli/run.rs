@@ -1,5 +1,6 @@
 //! `wasmill run`: one or many pipelines in one process.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use record::{RecordOffset, TopicPartition};
 use super::args::{PipelineArgs, place_of_record, start};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::supervisor::{self, Settings};
+use crate::supervisor::{self, Listen, Settings};
 
 /// Run pipelines
 ///
@@ -41,12 +42,53 @@ pub(crate) struct RunArgs {
     /// Send one record that stops its partition to the dead letters; may be repeated
     #[arg(long, value_name = "TOPIC:PARTITION:OFFSET", value_parser = place_of_record)]
     skip: Vec<(TopicPartition, RecordOffset)>,
+    /// Where the HTTP API listens: `ADDRESS:PORT`, or `off` [default: 127.0.0.1:7077 if that is free, and
+    /// off with `--until-end`]
+    #[arg(long, value_name = "WHERE", value_parser = listen)]
+    listen: Option<Where>,
+    /// A file of tokens for the API, needed where other machines reach it
+    #[arg(long, value_name = "FILE")]
+    tokens: Option<PathBuf>,
     /// Do not look at the files: reload on SIGHUP only
     #[arg(long)]
     no_watch: bool,
     /// How long a clean shutdown may take
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     shutdown_timeout: u64,
+}
+
+/// Where the API listens when nobody says so.
+pub(crate) const API_PORT: u16 = 7077;
+
+/// What `--listen` says.
+#[derive(Clone, Copy, Debug)]
+enum Where {
+    Off,
+    At(SocketAddr),
+}
+
+fn listen(text: &str) -> Result<Where, String> {
+    match text {
+        "off" => Ok(Where::Off),
+        other => other
+            .parse()
+            .map(Where::At)
+            .map_err(|_| "write ADDRESS:PORT, such as 127.0.0.1:7077, or `off`".to_owned()),
+    }
+}
+
+fn listens(args: &RunArgs) -> Option<Listen> {
+    let (address, is_required) = match args.listen {
+        Some(Where::At(address)) => (address, true),
+        Some(Where::Off) => return None,
+        None if args.until_end => return None,
+        None => ((Ipv4Addr::LOCALHOST, API_PORT).into(), args.tokens.is_some()),
+    };
+    Some(Listen {
+        address,
+        tokens: args.tokens.clone(),
+        is_required,
+    })
 }
 
 /// Runs the command.
@@ -62,6 +104,7 @@ pub(crate) fn run(args: &RunArgs, output: Output) -> Result<(), Failure> {
         shutdown_timeout: Duration::from_secs(args.shutdown_timeout),
         // A bounded run is over before anybody has changed anything.
         watch: !args.no_watch && !args.until_end,
+        listen: listens(args),
     };
     supervisor::run(settings, output)
 }

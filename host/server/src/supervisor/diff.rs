@@ -5,15 +5,16 @@ use std::fmt;
 
 use plugin::Linked;
 use record::topology::{Node, Topology};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::pipelines::Pipeline;
 
 /// A part of a pipeline that differs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Change {
     /// `pipeline`, `source`, `transform`, `sink` or `topic`.
-    pub(crate) part: &'static str,
+    pub(crate) part: String,
     /// Its name.
     pub(crate) name: String,
     /// `added`, `removed`, or what of it differs.
@@ -33,7 +34,7 @@ pub(crate) fn changes(old: &Pipeline, linked: &[Linked], new: &Pipeline, new_lin
     let whole = settings(old, new);
     if !whole.is_empty() {
         all.push(Change {
-            part: "pipeline",
+            part: "pipeline".to_owned(),
             name: before.pipeline.to_string(),
             what: whole.join(", "),
         });
@@ -77,7 +78,7 @@ pub(crate) fn changes(old: &Pipeline, linked: &[Linked], new: &Pipeline, new_lin
     // The same parts may be wired in another way.
     if all.is_empty() && before != after {
         all.push(Change {
-            part: "pipeline",
+            part: "pipeline".to_owned(),
             name: before.pipeline.to_string(),
             what: "wiring".to_owned(),
         });
@@ -115,7 +116,7 @@ fn compared<T>(
     let mut changes = Vec::new();
     let mut change = |name: &String, what: String| {
         changes.push(Change {
-            part,
+            part: part.to_owned(),
             name: name.clone(),
             what,
         });

@@ -3,20 +3,22 @@
 //! One thread (the command's own) does all of it, in turns: ends of pipelines, requests to reload, a look
 //! at the files. Records flow on threads of their own meanwhile.
 
-mod diff;
-mod receipt;
+pub(crate) mod diff;
+pub(crate) mod receipt;
 mod reload;
 mod summary;
 pub(crate) mod watch;
 
 use std::collections::{HashSet, VecDeque};
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select, tick, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, never, select, tick, unbounded};
+use jiff::Timestamp;
 use plugin::Linked;
 use record::log::Log;
 use record::store::StateBackend;
@@ -24,6 +26,8 @@ use record::topology::Start;
 use record::{RecordOffset, TopicPartition};
 use task::{Control, Observer, RunError, Shutdown, Summary};
 
+use crate::api::{self, Access, Ask};
+use crate::board::{Board, Entry};
 use crate::cli::args::PipelineArgs;
 use crate::failure::Failure;
 use crate::incarnation;
@@ -38,8 +42,6 @@ use watch::Files;
 /// How long a thread may need to return after its deadline.
 const GRACE: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_millis(250);
-/// So many receipts are kept.
-const RECEIPTS_MAX: usize = 200;
 
 /// What is asked of all pipelines.
 #[derive(Debug)]
@@ -55,6 +57,17 @@ pub(crate) struct Settings {
     pub(crate) shutdown_timeout: Duration,
     /// Whether files are looked at.
     pub(crate) watch: bool,
+    /// Where the API listens.
+    pub(crate) listen: Option<Listen>,
+}
+
+/// Where the API listens, and to whom.
+#[derive(Debug)]
+pub(crate) struct Listen {
+    pub(crate) address: SocketAddr,
+    pub(crate) tokens: Option<PathBuf>,
+    /// Somebody has asked for this address: without it nothing runs.
+    pub(crate) is_required: bool,
 }
 
 /// How a run ended, by its number.
@@ -102,10 +115,11 @@ pub(crate) struct Supervisor {
     /// Ends that came while something else was waited for.
     early_ends: VecDeque<End>,
     hangups: Receiver<()>,
+    asks: Receiver<Ask>,
+    board: Arc<Board>,
     /// Requested by the first signal, or when a pipeline fails.
     requested: Shutdown,
     shutdowns: Arc<Mutex<Vec<Shutdown>>>,
-    receipts: VecDeque<Receipt>,
     reloads: u64,
     /// Files that are no pipelines (yet), as they were when that was told.
     refused: Vec<(PathBuf, Files)>,
@@ -125,6 +139,11 @@ pub(crate) fn run(settings: Settings, output: Output) -> Result<(), Failure> {
     let shutdowns = Arc::new(Mutex::new(Vec::new()));
     let hangups = listen(&shutdowns, &requested, settings.shutdown_timeout)?;
     let (ended, ends) = unbounded();
+    let (ask, asks) = unbounded();
+    let board = Arc::new(Board::default());
+    if let Some(listen) = &settings.listen {
+        serve_api(listen, &board, ask, output)?;
+    }
     let mut supervisor = Supervisor {
         settings,
         host,
@@ -134,9 +153,10 @@ pub(crate) fn run(settings: Settings, output: Output) -> Result<(), Failure> {
         ends,
         early_ends: VecDeque::new(),
         hangups,
+        asks,
+        board,
         requested,
         shutdowns,
-        receipts: VecDeque::new(),
         reloads: 0,
         refused: Vec::new(),
         output,
@@ -153,6 +173,22 @@ pub(crate) fn run(settings: Settings, output: Output) -> Result<(), Failure> {
         one.progress.finish();
     }
     outcome
+}
+
+/// Opens the API. An address that nobody has asked for may be taken, by another process of Wasmill.
+fn serve_api(listen: &Listen, board: &Arc<Board>, ask: Sender<Ask>, output: Output) -> Result<(), Failure> {
+    let access = Access::new(listen.address, listen.tokens.as_deref())?;
+    match api::serve(listen.address, Arc::clone(board), ask, access) {
+        Ok(address) => {
+            tracing::info!("the API is at http://{address}");
+            Ok(())
+        }
+        Err(failure) if listen.is_required => Err(failure),
+        Err(failure) => {
+            output.note(&format!("there is no API: {failure}; {}", failure.next()));
+            Ok(())
+        }
+    }
 }
 
 /// The pipelines that the places name: files, and what lies in directories.
@@ -359,6 +395,16 @@ impl Supervisor {
             pipeline,
             ended: false,
         };
+        self.board.set(Entry {
+            file: running.pipeline.file.clone(),
+            plan: running.pipeline.plan_hash.clone(),
+            topology: Arc::clone(&running.pipeline.topology),
+            started: Timestamp::now(),
+            observer: Arc::clone(&run.observer),
+            control: run.control.clone(),
+            linked: running.linked.clone(),
+            ended: None,
+        });
         tracing::info!(
             pipeline = &*name,
             file = %running.pipeline.file.display(),
@@ -409,6 +455,11 @@ impl Supervisor {
             select! {
                 recv(self.ends) -> end => if let Ok(end) = end { self.on_end(end, &mut first); },
                 recv(self.hangups) -> hangup => if hangup.is_ok() { self.reload_all(Cause::Signal); },
+                recv(self.asks) -> ask => match ask {
+                    Ok(ask) => self.answer(ask),
+                    // There is no API.
+                    Err(_) => self.asks = never(),
+                },
                 recv(ticks) -> _ => self.tick(),
             }
             if self
@@ -448,6 +499,8 @@ impl Supervisor {
         };
         one.ended = true;
         one.progress.finish();
+        let why = result.as_ref().err().map(ToString::to_string);
+        self.board.update(one.name(), |entry| entry.ended = Some(why));
         let Err(failure) = summary::tell(one, result, &self.requested, self.output) else {
             return;
         };
@@ -486,12 +539,10 @@ impl Supervisor {
         names.join(", ")
     }
 
-    fn keep(&mut self, receipt: Receipt) {
+    fn keep(&self, receipt: Receipt) -> Receipt {
         receipt.log();
-        if self.receipts.len() == RECEIPTS_MAX {
-            self.receipts.pop_front();
-        }
-        self.receipts.push_back(receipt);
+        self.board.keep(receipt.clone());
+        receipt
     }
 }
 

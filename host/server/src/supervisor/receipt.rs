@@ -5,22 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::supervisor::diff::Change;
 
 /// Why a reload was tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Cause {
     /// A file has changed.
     Watch,
     /// SIGHUP.
     Signal,
+    /// Somebody asked for it through the API.
+    Api,
 }
 
 /// What came of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Outcome {
     /// Nothing differs from what runs.
@@ -52,7 +55,8 @@ impl Outcome {
 }
 
 /// Something that is wrong with the new version.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Mistake)]
 pub(crate) struct Problem {
     /// The code of its page in docs/errors.
     pub(crate) code: String,
@@ -63,7 +67,7 @@ pub(crate) struct Problem {
 }
 
 /// One reload of one pipeline.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Receipt {
     /// Counts the reloads of this process.
     pub(crate) id: u64,
@@ -72,6 +76,7 @@ pub(crate) struct Receipt {
     /// The pipeline; its file where it has no name yet.
     pub(crate) pipeline: Arc<str>,
     /// Its file.
+    #[schema(value_type = String)]
     pub(crate) file: PathBuf,
     /// Why it was tried.
     pub(crate) cause: Cause,

@@ -25,6 +25,7 @@ use super::diff;
 use super::receipt::{Cause, Outcome, Problem, Receipt, millis};
 use super::watch::Files;
 use super::{Prepared, Supervisor, problem_of};
+use crate::api::Ask;
 use crate::compose::TIMEOUT;
 use crate::failure::Failure;
 use crate::pipelines::{Made, Pipeline};
@@ -86,17 +87,33 @@ fn problem(code: &str, message: impl Into<String>) -> Problem {
 }
 
 impl Supervisor {
+    /// Does what the API asks for.
+    pub(super) fn answer(&mut self, ask: Ask) {
+        let Ask::Reload { pipeline, answer } = ask;
+        let receipts = match pipeline {
+            None => self.reload_all(Cause::Api),
+            Some(name) => {
+                let index = self.running.iter().position(|one| *one.name() == name && !one.ended);
+                index.map(|index| self.reload(index, Cause::Api)).into_iter().collect()
+            }
+        };
+        // Whoever asked may have gone.
+        let _ = answer.send(receipts);
+    }
+
     /// Reloads every pipeline.
-    pub(super) fn reload_all(&mut self, cause: Cause) {
+    pub(super) fn reload_all(&mut self, cause: Cause) -> Vec<Receipt> {
         if self.settings.until_end {
             tracing::warn!("a bounded run is not reloaded");
-            return;
+            return Vec::new();
         }
+        let mut receipts = Vec::new();
         for index in 0..self.running.len() {
             if !self.running[index].ended {
-                self.reload(index, cause);
+                receipts.push(self.reload(index, cause));
             }
         }
+        receipts
     }
 
     /// Reloads what has changed, starts pipelines that are new in a directory, and stops those that are
@@ -111,7 +128,7 @@ impl Supervisor {
             if !file.exists() && self.is_in_a_directory(&file) {
                 self.remove(index);
             } else {
-                self.reload(index, Cause::Watch);
+                let _ = self.reload(index, Cause::Watch);
             }
         }
         self.add_new();
@@ -122,7 +139,7 @@ impl Supervisor {
     }
 
     /// Reloads one pipeline.
-    fn reload(&mut self, index: usize, cause: Cause) {
+    fn reload(&mut self, index: usize, cause: Cause) -> Receipt {
         let began = Instant::now();
         let at = Timestamp::now();
         let (file, pipeline) = (
@@ -134,7 +151,7 @@ impl Supervisor {
         self.host.refresh();
         let done = self.try_reload(index).unwrap_or_else(|done| done);
         let receipt = self.receipt(at, began, pipeline, file, cause, done);
-        self.keep(receipt);
+        self.keep(receipt)
     }
 
     fn receipt(
@@ -224,6 +241,11 @@ impl Supervisor {
                 one.files = pipeline.files();
                 one.pipeline = pipeline;
                 one.linked = linked;
+                let (topology, linked) = (Arc::clone(&one.pipeline.topology), one.linked.clone());
+                self.board.update(&topology.pipeline, |entry| {
+                    entry.topology = Arc::clone(&topology);
+                    entry.linked = linked;
+                });
                 Ok(Done::of(Outcome::Applied, changes, replaced.pause))
             }
             Err(ReplaceError::NotStarted(error)) => Err(Done::refused(vec![problem("E0701", error.to_string())])),
@@ -322,6 +344,8 @@ impl Supervisor {
                     if let Some(one) = self.running.iter_mut().find(|one| one.run == run) {
                         one.ended = true;
                         one.progress.finish();
+                        let why = error.to_string();
+                        self.board.update(&name, |entry| entry.ended = Some(Some(why)));
                     }
                     return Err(problem(error.code().0, format!("pipeline `{name}`: {error}")));
                 }
@@ -379,6 +403,7 @@ impl Supervisor {
         };
         self.running[index].progress.finish();
         self.running.remove(index);
+        self.board.remove(&pipeline);
         let receipt = self.receipt(at, began, pipeline, file, Cause::Watch, done);
         self.keep(receipt);
     }
@@ -426,7 +451,10 @@ impl Supervisor {
             Ok(()) => Done::of(Outcome::Added, Vec::new(), Duration::ZERO),
             Err(done) => {
                 // One that was started and has failed does not stay among those that run.
-                self.running.retain(|one| one.pipeline.file != file);
+                if self.running.iter().any(|one| one.pipeline.file == file) {
+                    self.running.retain(|one| one.pipeline.file != file);
+                    self.board.remove(&name);
+                }
                 done
             }
         };

@@ -1,0 +1,181 @@
+//! The HTTP API: what runs, how it does, and reloads. Served on a thread of its own, so that nothing that
+//! happens here holds records up.
+
+mod guard;
+mod metrics;
+pub(crate) mod problem;
+pub(crate) mod routes;
+pub(crate) mod views;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use crossbeam_channel::Sender;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, oneshot};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(crate) use guard::Access;
+
+use crate::board::Board;
+use crate::failure::Failure;
+use crate::supervisor::receipt::Receipt;
+use problem::Problem;
+
+/// Nothing that is sent here is large.
+const BODY_BYTES_MAX: usize = 64 << 10;
+/// Requests that are worked on at once; others are told to come back.
+const REQUESTS_MAX: usize = 64;
+/// Connections at once; others are closed. Each is a file of the process, of which the log needs some too.
+const CONNECTIONS_MAX: usize = 256;
+/// How long a client may take for the head of a request, the next one on a connection too.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// How long a request may take, but for those that wait for a reload.
+const REQUEST_TIME: Duration = Duration::from_secs(10);
+/// As long as a reload may take, with what it waits for.
+const RELOAD_TIME: Duration = Duration::from_secs(180);
+
+/// What the supervisor is asked for.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    /// Reload a pipeline, or all.
+    Reload {
+        pipeline: Option<Arc<str>>,
+        answer: oneshot::Sender<Vec<Receipt>>,
+    },
+}
+
+/// What all requests share.
+pub(crate) struct Api {
+    pub(crate) board: Arc<Board>,
+    pub(crate) asks: Sender<Ask>,
+    pub(crate) access: Access,
+    working: Semaphore,
+}
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Wasmill",
+    description = "What the pipelines of one process do, and reloads.",
+    license(name = "Apache-2.0", identifier = "Apache-2.0")
+))]
+struct Document;
+
+fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(routes::health))
+        .routes(routes!(routes::ready))
+        .routes(routes!(routes::metrics))
+        .routes(routes!(routes::pipelines))
+        .routes(routes!(routes::pipeline))
+        .routes(routes!(routes::reload))
+        .routes(routes!(routes::reload_all))
+        .routes(routes!(routes::receipts))
+        .routes(routes!(routes::openapi))
+}
+
+/// The OpenAPI document of all routes.
+pub(crate) fn document() -> utoipa::openapi::OpenApi {
+    routes().split_for_parts().1
+}
+
+fn router(api: Arc<Api>) -> Router {
+    let (router, _) = routes().split_for_parts();
+    router
+        .fallback(async || Problem::not_found("there is no such path", "GET /openapi.json lists all paths"))
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), bounded))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::check))
+        .with_state(api)
+}
+
+/// So many at once, and each for so long.
+async fn bounded(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let Ok(_working) = api.working.try_acquire() else {
+        return Problem::busy().into_response();
+    };
+    let time = if request.uri().path().ends_with("/reload") {
+        RELOAD_TIME
+    } else {
+        REQUEST_TIME
+    };
+    tokio::time::timeout(time, next.run(request))
+        .await
+        .unwrap_or_else(|_| Problem::timed_out(time).into_response())
+}
+
+/// Takes connections, for ever.
+async fn accept(listener: TcpListener, router: Router) {
+    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut server = hyper::server::conn::http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of files, mostly: some become free.
+                tracing::warn!("the API cannot take a connection: {error}");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                continue;
+            }
+        };
+        let Ok(connection) = Arc::clone(&connections).try_acquire_owned() else {
+            continue;
+        };
+        let service = TowerToHyperService::new(router.clone());
+        let served = server.serve_connection(TokioIo::new(stream), service);
+        tokio::spawn(async move {
+            // Clients go away as they like.
+            let _ = served.await;
+            drop(connection);
+        });
+    }
+}
+
+/// Serves until the process ends. Answers where: the port may have been left to the system.
+///
+/// # Errors
+/// The address cannot be had.
+pub(crate) fn serve(
+    address: SocketAddr,
+    board: Arc<Board>,
+    asks: Sender<Ask>,
+    access: Access,
+) -> Result<SocketAddr, Failure> {
+    let failed = |source: std::io::Error| Failure::Other {
+        code: record::error::Code("E0730"),
+        invalid: false,
+        what: format!("the API cannot listen on {address}: {source}"),
+        place: None,
+        next: "name another address with `--listen`, or `--listen off`".to_owned(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    let listener = runtime.block_on(TcpListener::bind(address)).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let api = Arc::new(Api {
+        board,
+        asks,
+        access,
+        working: Semaphore::new(REQUESTS_MAX),
+    });
+    std::thread::Builder::new()
+        .name("api".to_owned())
+        .spawn(move || {
+            runtime.block_on(accept(listener, router(api)));
+        })
+        .map_err(failed)?;
+    Ok(address)
+}

@@ -1,0 +1,194 @@
+//! What the API says of pipelines.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::board::Entry;
+
+/// How a pipeline does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum State {
+    /// It joins its group, or state is being brought back.
+    Starting,
+    /// All is as it should be.
+    Running,
+    /// Partitions stand still, or a group does not move.
+    Degraded,
+    /// It was asked to end.
+    Stopped,
+    /// It has ended with an error.
+    Failed,
+}
+
+/// Counters since the pipeline was started. Records that were rolled back are counted again.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Counters {
+    pub(crate) records_read: u64,
+    pub(crate) records_written: u64,
+    records_ingested: u64,
+    pub(crate) records_delivered: u64,
+    pub(crate) dead_letters: u64,
+    records_skipped: u64,
+    commits: u64,
+    aborts: u64,
+}
+
+/// A partition that stands still.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Failure {
+    /// Topic and partition.
+    pub(crate) at: String,
+    /// The transform, source or sink concerned.
+    pub(crate) node: String,
+    /// The code of its page in docs/errors.
+    pub(crate) code: String,
+    /// What happened.
+    pub(crate) message: String,
+    /// What to do.
+    pub(crate) next: String,
+}
+
+/// A transform, and what it has used over all its instances.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Transform {
+    pub(crate) name: Arc<str>,
+    /// Name and version of the plugin.
+    pub(crate) plugin: String,
+    /// The SHA-256 of the component.
+    digest: String,
+    /// The stores that it keeps.
+    stores: Vec<String>,
+    calls: u64,
+    records: u64,
+    failed_records: u64,
+    cpu_seconds: f64,
+    memory_peak_bytes: usize,
+    traps: u64,
+}
+
+/// A pipeline.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Pipeline {
+    pub(crate) name: Arc<str>,
+    pub(crate) state: State,
+    /// Why, when it is not running.
+    pub(crate) why: Option<String>,
+    pub(crate) file: String,
+    /// Tells plans apart: what processes of one pipeline must agree on.
+    plan: String,
+    /// When it was started, or started again by a reload.
+    started: Timestamp,
+    pub(crate) counters: Counters,
+    /// Partitions that stand still.
+    pub(crate) failures: Vec<Failure>,
+    transforms: Vec<Transform>,
+    /// External sinks.
+    sinks: Vec<Arc<str>>,
+}
+
+/// All pipelines of this process.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Pipelines {
+    pub(crate) pipelines: Vec<Pipeline>,
+}
+
+/// Whether the process does its work.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Readiness {
+    /// Whether every pipeline runs, with its partitions.
+    pub(super) ready: bool,
+    /// Those that do not, and why.
+    pub(super) waits_for: Vec<String>,
+}
+
+pub(super) fn state(entry: &Entry) -> (State, Option<String>) {
+    match &entry.ended {
+        Some(None) => return (State::Stopped, None),
+        Some(Some(why)) => return (State::Failed, Some(why.clone())),
+        None => {}
+    }
+    let counters = entry.observer.snapshot();
+    if counters.failed > 0 {
+        (
+            State::Degraded,
+            Some(format!("{} partitions stand still", counters.failed)),
+        )
+    } else if counters.stuck > 0 {
+        (State::Degraded, Some(format!("{} groups do not move", counters.stuck)))
+    } else if counters.restoring > 0 {
+        (
+            State::Starting,
+            Some(format!("{} tasks restore their state", counters.restoring)),
+        )
+    } else if !entry.control.is_settled() {
+        (State::Starting, Some("it waits for its partitions".to_owned()))
+    } else {
+        (State::Running, None)
+    }
+}
+
+impl Pipeline {
+    pub(super) fn of(entry: &Entry) -> Self {
+        let counters = entry.observer.snapshot();
+        let (state, why) = state(entry);
+        let failures = entry.observer.failures();
+        Self {
+            name: Arc::clone(entry.name()),
+            state,
+            why,
+            file: entry.file.display().to_string(),
+            plan: entry.plan.clone(),
+            started: entry.started,
+            counters: Counters {
+                records_read: counters.records_in,
+                records_written: counters.records_out,
+                records_ingested: counters.ingested,
+                records_delivered: counters.delivered,
+                dead_letters: counters.dead_letters,
+                records_skipped: counters.skipped,
+                commits: counters.commits,
+                aborts: counters.aborts,
+            },
+            failures: failures
+                .into_iter()
+                .map(|failure| Failure {
+                    at: failure.at.to_string(),
+                    node: failure.node,
+                    code: failure.code.to_string(),
+                    message: failure.message,
+                    next: failure.remedy,
+                })
+                .collect(),
+            transforms: entry
+                .linked
+                .iter()
+                .map(|one| {
+                    let usage = one.usage();
+                    let about = one.compiled().description();
+                    Transform {
+                        name: Arc::clone(one.transform()),
+                        plugin: format!("{} {}", about.name, about.version),
+                        digest: one.compiled().digest().to_owned(),
+                        stores: about.stores.iter().map(|store| store.name.clone()).collect(),
+                        calls: usage.calls,
+                        records: usage.records,
+                        failed_records: usage.failed_records,
+                        cpu_seconds: usage.cpu.as_secs_f64(),
+                        memory_peak_bytes: usage.memory_peak_bytes,
+                        traps: usage.traps,
+                    }
+                })
+                .collect(),
+            sinks: entry
+                .topology
+                .deliveries
+                .iter()
+                .map(|plan| Arc::clone(&plan.connector.name))
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What the pipelines of this process are doing, for whoever asks: the API, metrics.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use parking_lot::RwLock;
+use plugin::Linked;
+use record::topology::Topology;
+use task::{Control, Observer};
+
+use crate::supervisor::receipt::Receipt;
+
+/// So many receipts are kept.
+const RECEIPTS_MAX: usize = 200;
+
+/// A pipeline, as it runs or has ended.
+#[derive(Clone)]
+pub(crate) struct Entry {
+    pub(crate) file: PathBuf,
+    pub(crate) plan: String,
+    pub(crate) topology: Arc<Topology>,
+    pub(crate) started: Timestamp,
+    pub(crate) observer: Arc<Observer>,
+    pub(crate) control: Control,
+    /// The transforms, in the order of the plan.
+    pub(crate) linked: Vec<Linked>,
+    /// How it has ended, if it has: an error, or `None` when it was asked to.
+    pub(crate) ended: Option<Option<String>>,
+}
+
+impl Entry {
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.topology.pipeline
+    }
+}
+
+/// All of them. Written by the supervisor, read by anybody.
+#[derive(Default)]
+pub(crate) struct Board {
+    entries: RwLock<Vec<Entry>>,
+    receipts: RwLock<VecDeque<Receipt>>,
+}
+
+impl Board {
+    /// Puts an entry in the place of one of the same name.
+    pub(crate) fn set(&self, entry: Entry) {
+        let mut entries = self.entries.write();
+        match entries.iter_mut().find(|other| other.name() == entry.name()) {
+            Some(place) => *place = entry,
+            None => {
+                entries.push(entry);
+                entries.sort_by(|a, b| a.name().cmp(b.name()));
+            }
+        }
+    }
+
+    /// Changes an entry, if it is there.
+    pub(crate) fn update(&self, pipeline: &str, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self
+            .entries
+            .write()
+            .iter_mut()
+            .find(|entry| **entry.name() == *pipeline)
+        {
+            change(entry);
+        }
+    }
+
+    /// Takes a pipeline away.
+    pub(crate) fn remove(&self, pipeline: &str) {
+        self.entries.write().retain(|entry| **entry.name() != *pipeline);
+    }
+
+    /// All pipelines, by name.
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        self.entries.read().clone()
+    }
+
+    /// One pipeline.
+    pub(crate) fn entry(&self, pipeline: &str) -> Option<Entry> {
+        let entries = self.entries.read();
+        entries.iter().find(|entry| **entry.name() == *pipeline).cloned()
+    }
+
+    /// Keeps a receipt.
+    pub(crate) fn keep(&self, receipt: Receipt) {
+        let mut receipts = self.receipts.write();
+        if receipts.len() == RECEIPTS_MAX {
+            receipts.pop_front();
+        }
+        receipts.push_back(receipt);
+    }
+
+    /// The receipts that are kept, oldest first.
+    pub(crate) fn receipts(&self) -> Vec<Receipt> {
+        self.receipts.read().iter().cloned().collect()
+    }
+}

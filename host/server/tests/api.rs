@@ -1,0 +1,288 @@
+//! The API of a process that runs: what it says, whom it lets in, and what it bears.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    unreachable_pub,
+    reason = "helpers of tests fail the test"
+)]
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{command, wasmill};
+use serde_json::Value;
+
+const PIPELINE: &str = r#"
+name = "numbers"
+[sources.numbers]
+type = "generator"
+rate = 2000
+kind = "temperature"
+key = "/room"
+[transforms.pass]
+inputs = ["numbers"]
+type = "wasm"
+plugin = "poison.wasm"
+[sinks.out]
+inputs = ["pass"]
+type = "kafka"
+topic = "out"
+"#;
+
+struct Process {
+    child: Child,
+    api: SocketAddr,
+}
+
+impl Process {
+    /// Runs the pipeline, its API at a free port.
+    fn run(dir: &Path, args: &[&str]) -> Self {
+        let plugin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/dist/poison.wasm");
+        std::fs::copy(&plugin, dir.join("poison.wasm")).expect("`wasmill build plugins/misbehaving/poison`");
+        std::fs::write(dir.join("numbers.toml"), PIPELINE).unwrap();
+        let mut all = vec![
+            "run",
+            "numbers.toml",
+            "--embedded",
+            "--no-watch",
+            "--listen",
+            "127.0.0.1:0",
+        ];
+        all.extend(args);
+        let mut child = command(dir, &all)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("wasmill starts");
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let api = loop {
+            let line = lines.next().expect("it says where the API is").unwrap();
+            if let Some((_, address)) = line.split_once("the API is at http://") {
+                break address.trim().parse().unwrap();
+            }
+        };
+        // Else it would write to nobody.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, api }
+    }
+
+    /// Status and body.
+    fn ask(&self, method: &str, path: &str, headers: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.api).unwrap();
+        let host = if headers.contains("host:") {
+            String::new()
+        } else {
+            format!("host: {}\r\n", self.api)
+        };
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\n{host}{headers}connection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    fn json(&self, path: &str) -> Value {
+        let (status, body) = self.ask("GET", path, "");
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
+    fn read(&self) -> u64 {
+        self.json("/v1/pipelines/numbers")["counters"]["records_read"]
+            .as_u64()
+            .unwrap()
+    }
+
+    fn until_ready(&self) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.ask("GET", "/ready", "").0 != 200 || self.read() == 0 {
+            assert!(Instant::now() < deadline);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn it_says_what_runs_and_reloads_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::run(dir.path(), &[]);
+    process.until_ready();
+    assert_eq!(process.ask("GET", "/health", ""), (200, "ok\n".to_owned()));
+    let all = process.json("/v1/pipelines");
+    let one = &all["pipelines"][0];
+    assert_eq!((&one["name"], &one["state"]), (&"numbers".into(), &"running".into()));
+    assert_eq!(one["transforms"][0]["plugin"], "poison 0.1.0");
+    assert_eq!(process.ask("GET", "/v1/pipelines/none", "").0, 404);
+    assert_eq!(process.ask("GET", "/none", "").0, 404);
+    assert_eq!(process.ask("DELETE", "/v1/pipelines", "").0, 405);
+
+    // A reload, by a command.
+    let api = format!("http://{}", process.api);
+    let toml = dir.path().join("numbers.toml");
+    std::fs::write(
+        &toml,
+        PIPELINE.replace("poison.wasm\"", "poison.wasm\"\nlimits = { time_ms = 20 }"),
+    )
+    .unwrap();
+    let ran = wasmill(dir.path(), &["reload", "numbers", "--api", &api, "--json"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let answer: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let receipt = &answer["receipts"][0];
+    assert_eq!(
+        (&receipt["outcome"], &receipt["cause"]),
+        (&"applied".into(), &"api".into())
+    );
+    assert_eq!(receipt["changes"][0]["what"], "limits");
+    std::fs::write(&toml, PIPELINE.replace("[sinks.out]", "[sinks.out")).unwrap();
+    let ran = wasmill(dir.path(), &["reload", "--api", &api]);
+    assert_eq!(ran.code, Some(1));
+    assert!(
+        ran.stderr.contains("E0732") && ran.stderr.contains("numbers.toml:"),
+        "{}",
+        ran.stderr
+    );
+    let receipts = process.json("/v1/receipts?pipeline=numbers");
+    assert_eq!(receipts["receipts"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        process.json("/v1/receipts?pipeline=none")["receipts"]
+            .as_array()
+            .unwrap()
+            .len(),
+        0
+    );
+
+    // Metrics, the plugin's own among them.
+    let (status, text) = process.ask("GET", "/metrics", "");
+    assert_eq!(status, 200);
+    for line in [
+        "wasmill_pipeline_up{pipeline=\"numbers\"} 1.0",
+        "wasmill_reloads{pipeline=\"numbers\",outcome=\"refused\"} 1.0",
+        "# TYPE wasmill_plugin_seen counter",
+        "wasmill_plugin_seen_total{pipeline=\"numbers\",transform=\"pass\"} ",
+        "# EOF",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    // Each path of the document answers, and nothing else is in it.
+    let document = process.json("/openapi.json");
+    assert_eq!(document["openapi"], "3.1.0");
+    let paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
+    for path in &paths {
+        let (path, method) = (path.replace("{name}", "numbers"), path);
+        let method = if document["paths"][method]["get"].is_object() {
+            "GET"
+        } else {
+            "POST"
+        };
+        assert_eq!(
+            process.ask(method, &path, "content-length: 0\r\n").0,
+            200,
+            "{method} {path}"
+        );
+    }
+    assert_eq!(paths.len(), 9);
+    // The table for people.
+    let ran = wasmill(dir.path(), &["pipelines", "--api", &api]);
+    assert!(
+        ran.stdout.contains("numbers") && ran.stdout.contains("running"),
+        "{}",
+        ran.stdout
+    );
+}
+
+#[test]
+fn tokens_open_what_they_are_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let tokens = "[[tokens]]\ntoken = \"read-0123456789abcdef\"\nrole = \"read\"\n\
+                  [[tokens]]\ntoken = \"operate-0123456789abcdef\"\nrole = \"operate\"\n";
+    std::fs::write(dir.path().join("tokens.toml"), tokens).unwrap();
+    let process = Process::run(dir.path(), &["--tokens", "tokens.toml"]);
+    let bearer = |token: &str| format!("authorization: Bearer {token}\r\n");
+    let read = bearer("read-0123456789abcdef");
+    for (method, path, headers, expected) in [
+        ("GET", "/health", "", 200),
+        ("GET", "/metrics", "", 401),
+        ("GET", "/v1/pipelines", "", 401),
+        ("GET", "/v1/pipelines", bearer("read-0123456789abcdeg").as_str(), 401),
+        ("GET", "/v1/pipelines", &read, 200),
+        ("POST", "/v1/reload", &read, 403),
+        ("POST", "/v1/reload", &bearer("operate-0123456789abcdef"), 200),
+    ] {
+        let (status, body) = process.ask(method, path, headers);
+        assert_eq!(status, expected, "{method} {path} {headers}: {body}");
+        if expected > 400 {
+            let problem: Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(problem["status"], expected);
+            assert!(!body.contains("0123456789"), "{body}");
+        }
+    }
+    let api = format!("http://{}", process.api);
+    let ran = command(dir.path(), &["pipelines", "--api", &api])
+        .env("WASMILL_TOKEN", "read-0123456789abcdef")
+        .output()
+        .unwrap();
+    assert!(ran.status.success());
+    let ran = wasmill(dir.path(), &["pipelines", "--api", &api]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("a token is missing"), "{}", ran.stderr);
+    let ran = wasmill(
+        dir.path(),
+        &["run", "numbers.toml", "--embedded", "--listen", "0.0.0.0:0"],
+    );
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.stderr.contains("--tokens"), "{}", ran.stderr);
+}
+
+/// Idle and slow clients, and bodies that do not end, hold neither records nor the API up for long.
+#[test]
+fn clients_that_misbehave_hold_nothing_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::run(dir.path(), &[]);
+    process.until_ready();
+    let mut idle: Vec<TcpStream> = Vec::new();
+    let mut refused = 0;
+    for i in 0..1_000 {
+        match TcpStream::connect(process.api) {
+            Ok(mut stream) => {
+                // Every other one begins a request and does not go on.
+                if i % 2 == 0 {
+                    let _ = stream.write_all(b"POST /v1/reload HTTP/1.1\r\nhost: loc");
+                }
+                idle.push(stream);
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    // Records flow, as the file descriptors and the log say: the API itself is full.
+    std::thread::sleep(Duration::from_secs(12));
+    drop(idle);
+    let before = process.read();
+    std::thread::sleep(Duration::from_secs(2));
+    let rate = (process.read() - before) / 2;
+    assert!(
+        before > 2_000 * 8,
+        "{before} records in more than 12 seconds; {refused} refused"
+    );
+    assert!((1_000..4_000).contains(&rate), "{rate} records a second");
+    // A body that is announced as a gigabyte is not waited for.
+    let (status, _) = process.ask("POST", "/v1/reload", "content-length: 1000000000\r\n");
+    assert!([200, 413].contains(&status), "{status}");
+}
