@@ -44,6 +44,8 @@ pub(crate) enum SourceKind {
     Ingest {
         connector: Connector,
         partitions: u32,
+        /// It gives each record a key by itself, besides what `key` finds.
+        sets_keys: bool,
         /// The settings as they are written, for the plan's hash.
         written: String,
     },

@@ -363,6 +363,20 @@ fn what_the_command_line_says_wins() {
     assert_eq!(loaded.kafka.brokers.reveal(), "");
 }
 
+/// Text that is no pointer is the key of every record that a generator makes.
+#[test]
+fn a_generator_with_a_fixed_key_feeds_state_by_key() {
+    let text = |key: &str| {
+        format!(
+            "name = \"n\"\n[kafka]\nbrokers = \"b:9092\"\n[sources.s]\ntype = \"generator\"\n{key}\n[transforms.count]\ninputs = [\"s\"]\n\
+             type = \"wasm\"\nplugin = \"plugins/word_count.wasm\"\n[sinks.out]\ninputs = [\"count\"]\ntype = \"blackhole\"\n"
+        )
+    };
+    loaded(&text("key = \"all\""));
+    let error = load(&text(""), &options(&[])).expect_err("no key");
+    assert_eq!(error.list[0].code.0, "E0126");
+}
+
 /// The keys that connectors find in their settings are those of the TOML, defaults filled in.
 #[test]
 fn settings_are_complete() {

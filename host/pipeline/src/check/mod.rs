@@ -169,9 +169,9 @@ impl<'a> Nodes<'a> {
                         topics: topics.iter().map(String::as_str).collect(),
                         keyless: false,
                     },
-                    Some(SourceKind::Ingest { .. }) => Role::Source {
+                    Some(SourceKind::Ingest { sets_keys, .. }) => Role::Source {
                         topics: Vec::new(),
-                        keyless: source.is_some_and(|source| source.key.is_none()),
+                        keyless: !sets_keys && source.is_some_and(|source| source.key.is_none()),
                     },
                     None => Role::Source {
                         topics: Vec::new(),

@@ -99,12 +99,13 @@ pub(crate) fn source(
                 .key
                 .clone()
                 .filter(|key| key.is_empty() || key.starts_with('/'));
+            let sets_keys = generator.key.is_some() && key.is_none();
             let settings = serde_json::to_value(generator).unwrap_or_default();
-            (
-                ingest(table, &name, "generator", settings, partitions, around),
-                key,
-                policy,
-            )
+            let mut kind = ingest(table, &name, "generator", settings, partitions, around);
+            if let SourceKind::Ingest { sets_keys: sets, .. } = &mut kind {
+                *sets = sets_keys;
+            }
+            (kind, key, policy)
         }
     };
     if let Some(key) = &key {
@@ -129,6 +130,7 @@ fn ingest(
     SourceKind::Ingest {
         connector: connector(name, kind, settings),
         partitions: partitions.unwrap_or(around.partitions),
+        sets_keys: false,
         written: written(table),
     }
 }
