@@ -130,7 +130,7 @@ mod tests {
         let held = Directory::take(dir.path()).unwrap();
         let refused = Directory::take(dir.path()).err().unwrap().to_string();
         assert!(refused.contains("in use by this process already"), "{refused}");
-        assert!(refused.contains("HTTP API"), "{refused}");
+        assert!(refused.contains("one process at a time"), "{refused}");
         drop(held);
         Directory::take(dir.path()).unwrap();
     }

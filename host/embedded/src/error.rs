@@ -15,7 +15,7 @@ pub(crate) enum EmbeddedError {
         source: std::io::Error,
     },
     /// Another process holds the directory.
-    #[error("the embedded log in {path} is in use by {holder}; stop it first, or talk to it through its HTTP API")]
+    #[error("the embedded log in {path} is in use by {holder}; stop it first: one process at a time has it")]
     InUse { path: PathBuf, holder: String },
     /// The directory is not one of ours, or of another version.
     #[error("{path} {what}; name another directory, or delete this one to start with an empty log")]

@@ -14,7 +14,7 @@ use crate::bindings::PluginPre;
 use crate::clock::{Budget, START_TIME};
 use crate::engine::{Engine, LoadOptions};
 use crate::error::PluginError;
-use crate::grants::Need;
+use crate::grants::{self, Need};
 use crate::host::log::Rate;
 use crate::host::metrics::Registry;
 use crate::host::{HostData, Names, Phase};
@@ -161,6 +161,12 @@ impl Compiled {
     /// [`PluginError::TooLarge`].
     pub fn check_size(&self, options: &LoadOptions) -> Result<(), PluginError> {
         check_size(self.inner.bytes, &self.inner.path, options)
+    }
+
+    /// The keys of its grant that open nothing that it imports: `wasmill build` leaves WASI out.
+    #[must_use]
+    pub fn idle_grants(&self) -> Vec<&'static str> {
+        grants::idle(&self.inner.grant, &self.inner.imports)
     }
 
     /// Whether its file still holds what was loaded.

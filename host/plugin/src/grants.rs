@@ -35,6 +35,24 @@ const ANY: [&str; 8] = [
     "wasi:cli/terminal-",
 ];
 
+/// The keys of a grant that none of these imports needs.
+pub(crate) fn idle(grant: &Grant, imports: &[String]) -> Vec<&'static str> {
+    let needs: Vec<Need> = imports.iter().filter_map(|name| Need::of_name(name)).collect();
+    // What only opens what tools bring along has done its work.
+    let opens_any = needs.contains(&Need::Any) && needs.iter().all(|need| matches!(need, Need::Any | Need::Never));
+    [
+        ("env", Need::Env, grant.env.is_some()),
+        ("clocks", Need::Clocks, grant.clocks),
+        ("random", Need::Random, grant.random),
+        ("dir", Need::Dir, grant.dirs.is_some()),
+        ("http", Need::Http, grant.http.is_some()),
+    ]
+    .into_iter()
+    .filter(|(_, need, is_given)| *is_given && !needs.contains(need) && !opens_any)
+    .map(|(key, ..)| key)
+    .collect()
+}
+
 impl Need {
     /// What an import needs. `None`: it is none of WASI's.
     pub(crate) fn of(name: &str, item: &ComponentItem, wasm: &wasmtime::Engine) -> Option<Self> {
@@ -105,5 +123,27 @@ impl Need {
             ),
             None => "no grant opens it; build it with `wasmill build`, for a target without WASI".to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grant_that_opens_nothing_is_idle() {
+        let all = ["env", "clocks", "random", "dir", "http"];
+        let of = |imports: &[&str]| {
+            let imports: Vec<String> = imports.iter().map(|name| (*name).to_owned()).collect();
+            idle(&Grant::opened(), &imports)
+        };
+        assert_eq!(of(&["wasmill:plugin/state@0.1.0"]), all);
+        assert_eq!(
+            of(&["wasi:clocks/wall-clock@0.2.3", "wasi:io/poll@0.2.3"]),
+            ["env", "random", "dir", "http"]
+        );
+        // Any grant was needed for this one.
+        assert_eq!(of(&["wasi:io/poll@0.2.3"]), [""; 0]);
+        assert_eq!(idle(&Grant::default(), &[]), [""; 0]);
     }
 }

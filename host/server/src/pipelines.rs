@@ -188,6 +188,15 @@ impl Host {
                     LoadError::Registry(error) => error.next(),
                 },
             })?;
+            let idle = link.compiled().idle_grants();
+            if !idle.is_empty() {
+                tracing::warn!(
+                    transform = &*node.name,
+                    "its grant `{}` opens nothing that the plugin imports; `wasmill build` leaves WASI out, \
+                     docs/plugins.md says how to build with it",
+                    idle.join("`, `")
+                );
+            }
             in_order.push(link.clone());
             linked.insert(Arc::clone(&node.name), link);
         }

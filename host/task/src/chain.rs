@@ -50,6 +50,16 @@ pub(crate) enum StepError {
     Cut(usize),
 }
 
+impl std::fmt::Display for StepError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Records(failures) => write!(f, "{} records failed", failures.len()),
+            Self::Call(_, error) => error.fmt(f),
+            Self::Cut(at) => write!(f, "a timer fires before record {at} of the batch"),
+        }
+    }
+}
+
 /// A sub-topology's transforms on one worker.
 pub(crate) struct Chain {
     pub(crate) pipeline: Arc<str>,

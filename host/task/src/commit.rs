@@ -349,7 +349,7 @@ impl Worker {
             if let Err(error) = chain.recycle() {
                 return Err(Stop::Error(crate::RunError::Transform {
                     node: "?".to_owned(),
-                    what: format!("{error:?}"),
+                    what: error.to_string(),
                 }));
             }
         }

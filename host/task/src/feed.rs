@@ -196,11 +196,11 @@ impl Worker {
                 Ok(())
             }
             StepEnd::Isolate { why } => {
-                tracing::warn!(%at, "a call failed ({why:?}); its {} records are run one by one", batch.len());
+                tracing::warn!(%at, "a call failed ({why}); its {} records are run one by one", batch.len());
                 self.after_commit(at, |task| task.isolate(batch))
             }
             StepEnd::IsolateTimers { why } => {
-                tracing::warn!(%at, "a call for timers failed ({why:?}); they are run one by one");
+                tracing::warn!(%at, "a call for timers failed ({why}); they are run one by one");
                 self.after_commit(at, |task| task.put_back(batch))
             }
             StepEnd::Stopped { at: offset, verdict } => self.stop_at(at, offset, &verdict),

@@ -306,7 +306,7 @@ impl ProcessTask {
     fn undo(&mut self, chain: &mut Chain, points: &[Option<u64>]) -> Result<(), StepEnd> {
         self.roll_back_to(chain, points).map_err(|error| StepEnd::Trouble {
             is_damaged: matches!(&error, StepError::Call(_, e) if e.kind == CallErrorKind::StoreDamaged),
-            why: format!("{error:?}"),
+            why: error.to_string(),
         })
     }
 }

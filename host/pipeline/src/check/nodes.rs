@@ -10,7 +10,7 @@ use crate::checked::{SinkKind, Source, SourceKind};
 use crate::code;
 use crate::diagnostic::Problem;
 use crate::raw::sinks::{Batch, SqlMode};
-use crate::raw::sources::GeneratorKind;
+use crate::raw::sources::{GeneratorKind, LineFormat};
 use crate::raw::{self};
 use crate::text::Span;
 use crate::value::{Entry, Kind, Str, Table};
@@ -55,11 +55,13 @@ pub(crate) fn source(
         }
         raw::Source::File(mut file) => {
             file.path = absolute(around.dir, &file.path, at("path"), problems);
+            check_delimiter(file.format, file.delimiter.as_deref(), at("delimiter"), problems);
             let (key, policy, partitions) = (file.key.clone(), file.on_undecodable, file.partitions);
             let settings = serde_json::to_value(file).unwrap_or_default();
             (ingest(table, &name, "file", settings, partitions, around), key, policy)
         }
         raw::Source::Stdin(stdin) => {
+            check_delimiter(stdin.format, stdin.delimiter.as_deref(), at("delimiter"), problems);
             let (key, policy, partitions) = (stdin.key.clone(), stdin.on_undecodable, stdin.partitions);
             let settings = serde_json::to_value(stdin).unwrap_or_default();
             (ingest(table, &name, "stdin", settings, partitions, around), key, policy)
@@ -304,6 +306,25 @@ pub(crate) fn absolute(dir: &Path, path: &str, span: Span, problems: &mut Vec<Pr
             ));
             String::new()
         }
+    }
+}
+
+fn check_delimiter(format: LineFormat, delimiter: Option<&str>, span: Span, problems: &mut Vec<Problem>) {
+    let Some(delimiter) = delimiter else { return };
+    if format != LineFormat::Csv {
+        problems.push(
+            Problem::new(code::CONTRADICTION, span, "only `format = \"csv\"` uses `delimiter`")
+                .help("leave it out, or say `format = \"csv\"`"),
+        );
+    } else if !delimiter.is_ascii() || delimiter.contains(['"', '\r', '\n']) {
+        problems.push(
+            Problem::new(
+                code::CONTRADICTION,
+                span,
+                "`delimiter` is one ASCII character, and no quote or line feed",
+            )
+            .help("such as `;`, or `\\t` for a tab"),
+        );
     }
 }
 

@@ -47,6 +47,10 @@ pub(crate) struct FileSource {
     /// each row becoming a JSON object.
     #[serde(default)]
     pub format: LineFormat,
+    /// What stands between the fields of CSV, one ASCII character; `,` when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1))]
+    pub delimiter: Option<String>,
     /// Start again at its end, for ever.
     #[serde(default, rename = "loop")]
     pub repeat: bool,
@@ -73,6 +77,10 @@ pub(crate) struct StdinSource {
     /// How it is cut into records, as for `file`.
     #[serde(default)]
     pub format: LineFormat,
+    /// As for `file`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1))]
+    pub delimiter: Option<String>,
     /// A JSON Pointer such as `"/room"`: what it finds in the value becomes the record's key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
@@ -147,7 +155,7 @@ pub(crate) enum GeneratorKind {
 }
 
 /// How text is cut into records.
-#[derive(Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum LineFormat {
     #[default]

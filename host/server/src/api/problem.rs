@@ -52,6 +52,10 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, title, detail)
     }
 
+    pub(super) fn conflict(title: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, title, detail)
+    }
+
     pub(super) fn busy() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -101,6 +101,12 @@ async fn reloaded(api: &Api, pipeline: Option<Arc<str>>) -> Result<Json<Receipts
         .send(Ask::Reload { pipeline, answer })
         .map_err(|_| Problem::ending())?;
     let receipts = receipts.await.map_err(|_| Problem::ending())?;
+    if receipts.is_empty() {
+        return Err(Problem::conflict(
+            "there is nothing to reload: it has ended, or it is a bounded run",
+            "GET /v1/pipelines says what runs",
+        ));
+    }
     Ok(Json(Receipts { receipts }))
 }
 
@@ -112,6 +118,7 @@ async fn reloaded(api: &Api, pipeline: Option<Arc<str>>) -> Result<Json<Receipts
     (status = 401, body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "The token does not allow it, or another site asks", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "It does not run", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The process is about to end, or has too much to do", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn reload(State(api): Shared, Path(name): Path<String>) -> Result<Json<Receipts>, Problem> {
@@ -124,6 +131,7 @@ pub(super) async fn reload(State(api): Shared, Path(name): Path<String>) -> Resu
     (status = 200, description = "What came of it, for each", body = Receipts),
     (status = 401, body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "The token does not allow it, or another site asks", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "Nothing runs that could be reloaded", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The process is about to end, or has too much to do", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn reload_all(State(api): Shared) -> Result<Json<Receipts>, Problem> {

@@ -93,6 +93,22 @@ impl Running {
     fn name(&self) -> &Arc<str> {
         &self.pipeline.topology.pipeline
     }
+
+    fn place(&self) -> Place {
+        Place {
+            log: Arc::clone(&self.log),
+            state: Arc::clone(&self.state),
+            process_id: self.process_id.clone(),
+        }
+    }
+}
+
+/// What a pipeline runs on.
+#[derive(Clone)]
+struct Place {
+    log: Arc<dyn Log>,
+    state: Arc<dyn StateBackend>,
+    process_id: String,
 }
 
 /// What a run of a pipeline is made of.
@@ -121,6 +137,8 @@ pub(crate) struct Supervisor {
     requested: Shutdown,
     shutdowns: Arc<Mutex<Vec<Shutdown>>>,
     reloads: u64,
+    /// What ends all of it, found while something was reloaded.
+    fatal: Option<Failure>,
     /// Files that are no pipelines (yet), as they were when that was told.
     refused: Vec<(PathBuf, Files)>,
     output: Output,
@@ -158,6 +176,7 @@ pub(crate) fn run(settings: Settings, output: Output) -> Result<(), Failure> {
         requested,
         shutdowns,
         reloads: 0,
+        fatal: None,
         refused: Vec::new(),
         output,
     };
@@ -165,8 +184,9 @@ pub(crate) fn run(settings: Settings, output: Output) -> Result<(), Failure> {
         .into_iter()
         .map(|pipeline| supervisor.prepare(pipeline, &[]))
         .collect::<Result<Vec<_>, _>>()?;
+    let from = supervisor.settings.from;
     for one in prepared {
-        supervisor.start(one)?;
+        supervisor.start(one, from)?;
     }
     let outcome = supervisor.serve();
     for one in &mut supervisor.running {
@@ -313,18 +333,13 @@ impl Supervisor {
     /// of them differs.
     fn prepare(&mut self, pipeline: Pipeline, reuse: &[Linked]) -> Result<Prepared, Failure> {
         let (state, process_id) = open_state(&pipeline, self.settings.state_dir.as_deref())?;
-        self.prepare_with(pipeline, reuse, state, process_id)
+        let log = self.host.log(&pipeline)?;
+        self.prepare_with(pipeline, reuse, Place { log, state, process_id })
     }
 
-    fn prepare_with(
-        &mut self,
-        pipeline: Pipeline,
-        reuse: &[Linked],
-        state: Arc<dyn StateBackend>,
-        process_id: String,
-    ) -> Result<Prepared, Failure> {
+    fn prepare_with(&mut self, pipeline: Pipeline, reuse: &[Linked], place: Place) -> Result<Prepared, Failure> {
         let name = &*pipeline.topology.pipeline;
-        let log = self.host.log(&pipeline)?;
+        let Place { log, state, process_id } = place;
         let incarnation = incarnation::read(&*log, &pipeline.control_topic).map_err(Failure::log(format!(
             "cannot read the reset incarnation of pipeline `{name}`"
         )))?;
@@ -347,7 +362,8 @@ impl Supervisor {
     }
 
     /// Starts a pipeline on a thread of its own, in the place of one of the same name.
-    fn start(&mut self, prepared: Prepared) -> Result<u64, Failure> {
+    /// `from`: where it starts if it never ran.
+    fn start(&mut self, prepared: Prepared, from: Option<Start>) -> Result<u64, Failure> {
         let Prepared {
             pipeline,
             made,
@@ -364,7 +380,7 @@ impl Supervisor {
             state: Arc::clone(&state),
             parts: made.parts,
             until_end: self.settings.until_end,
-            from: self.settings.from,
+            from,
             skip: self.settings.skip.clone(),
             shutdown: Shutdown::new(),
             control: Control::new(),
@@ -412,14 +428,18 @@ impl Supervisor {
             process = run.process_id,
             "starting"
         );
+        let (number, ended) = (running.run, self.ended.clone());
+        match self.running.iter_mut().find(|one| *one.name() == name) {
+            Some(place) => *place = running,
+            None => self.running.push(running),
+        }
         if let Ok(mut all) = self.shutdowns.lock() {
-            all.push(run.shutdown.clone());
+            *all = self.running.iter().map(|one| one.shutdown.clone()).collect();
         }
         // A signal that came before was not for this one.
         if let Some(deadline) = self.requested.deadline() {
             run.shutdown.request(deadline);
         }
-        let (number, ended) = (running.run, self.ended.clone());
         thread::Builder::new()
             .name(format!("pipeline-{name}"))
             .spawn(move || {
@@ -433,10 +453,6 @@ impl Supervisor {
                 doing: "start a thread",
                 source,
             })?;
-        match self.running.iter_mut().find(|one| *one.name() == name) {
-            Some(place) => *place = running,
-            None => self.running.push(running),
-        }
         Ok(number)
     }
 
@@ -448,6 +464,9 @@ impl Supervisor {
         loop {
             if let Some(end) = self.early_ends.pop_front() {
                 self.on_end(end, &mut first);
+            }
+            if let Some(failure) = self.fatal.take() {
+                self.end_all(failure, &mut first);
             }
             if self.is_over() {
                 return first.map_or(Ok(()), Err);
@@ -501,9 +520,13 @@ impl Supervisor {
         one.progress.finish();
         let why = result.as_ref().err().map(ToString::to_string);
         self.board.update(one.name(), |entry| entry.ended = Some(why));
-        let Err(failure) = summary::tell(one, result, &self.requested, self.output) else {
-            return;
-        };
+        if let Err(failure) = summary::tell(one, result, &self.requested, self.output) {
+            self.end_all(failure, first);
+        }
+    }
+
+    /// One has failed: the others end, and whoever supervises the process starts it again.
+    fn end_all(&mut self, failure: Failure, first: &mut Option<Failure>) {
         match first {
             None => *first = Some(failure),
             Some(_) => self.output.failure(&failure),

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use pipeline::Severity;
 use record::TopicPartition;
+use record::error::Code;
 use record::log::Edge;
 use record::topology::{Node, SubTopology, Topology};
 use task::ReplaceError;
@@ -78,6 +79,22 @@ impl From<Failure> for Done {
     }
 }
 
+/// Why a run did not stop as it should.
+enum Unstopped {
+    /// It has ended, with an error.
+    Failed(Problem),
+    /// It has not ended.
+    Stuck(Problem),
+}
+
+impl Unstopped {
+    fn into_problem(self) -> Problem {
+        match self {
+            Self::Failed(problem) | Self::Stuck(problem) => problem,
+        }
+    }
+}
+
 fn problem(code: &str, message: impl Into<String>) -> Problem {
     Problem {
         code: code.to_owned(),
@@ -92,6 +109,7 @@ impl Supervisor {
         let Ask::Reload { pipeline, answer } = ask;
         let receipts = match pipeline {
             None => self.reload_all(Cause::Api),
+            Some(_) if self.settings.until_end => Vec::new(),
             Some(name) => {
                 let index = self.running.iter().position(|one| *one.name() == name && !one.ended);
                 index.map(|index| self.reload(index, Cause::Api)).into_iter().collect()
@@ -208,9 +226,19 @@ impl Supervisor {
                 ),
             )]));
         }
-        let (state, process_id) = (Arc::clone(&old.state), old.process_id.clone());
+        if new.topology.state_dir != old.pipeline.topology.state_dir {
+            return Err(Done::refused(vec![problem(
+                NOT_STARTED,
+                "`state_dir` has changed: the state is where it was opened until the process ends; take it back, or \
+                 start the process again",
+            )]));
+        }
+        let mut place = old.place();
         let linked = old.linked.clone();
-        let prepared = self.prepare_with(new, &linked, state, process_id)?;
+        if new.place != old.pipeline.place {
+            place.log = self.host.log(&new)?;
+        }
+        let prepared = self.prepare_with(new, &linked, place)?;
         let old = &self.running[index];
         let changes = diff::changes(&old.pipeline, &linked, &prepared.pipeline, &prepared.made.linked);
         if changes.is_empty() {
@@ -264,35 +292,49 @@ impl Supervisor {
         }
         let began = Instant::now();
         let gone = topics_that_go(&old.pipeline.topology, &new.pipeline.topology);
-        let (before, linked) = (old.pipeline.clone(), old.linked.clone());
+        let (before, linked, place) = (old.pipeline.clone(), old.linked.clone(), old.place());
+        let (name, file) = (Arc::clone(old.name()), before.file.clone());
         let stopped = self.stop(index, !gone.is_empty());
-        let ready = stopped.and_then(|()| self.are_drained(index, &gone));
+        let is_stuck = matches!(stopped, Err(Unstopped::Stuck(_)));
+        let ready = stopped
+            .map_err(Unstopped::into_problem)
+            .and_then(|()| self.are_drained(index, &gone));
         let started = ready.and_then(|()| self.start_and_settle(new));
-        match started {
-            Ok(()) => Ok(Done::of(Outcome::Restarted, changes, began.elapsed())),
-            Err(why) => {
-                let mut problems = vec![why];
-                let (state, process_id) = (
-                    Arc::clone(&self.running[index].state),
-                    self.running[index].process_id.clone(),
-                );
-                let again = self
-                    .prepare_with(before, &linked, state, process_id)
-                    .map_err(|failure| problem_of(&failure))
-                    .and_then(|prepared| self.start_and_settle(prepared));
-                if let Err(why) = again {
-                    problems.push(why);
-                }
-                Err(Done {
-                    pause: began.elapsed(),
-                    ..Done::refused(problems)
-                })
+        let Err(why) = started else {
+            return Ok(Done::of(Outcome::Restarted, changes, began.elapsed()));
+        };
+        let mut problems = vec![why];
+        // One that did not stop may still write: nothing is started beside it.
+        let again = if is_stuck {
+            Err(problems[0].clone())
+        } else {
+            self.prepare_with(before, &linked, place)
+                .map_err(|failure| problem_of(&failure))
+                .and_then(|prepared| self.start_and_settle(prepared))
+        };
+        if let Err(why) = again {
+            self.fatal = Some(Failure::Other {
+                code: Code(NOT_STARTED),
+                invalid: false,
+                what: format!(
+                    "pipeline `{name}` could not go on after a reload: {} ({})",
+                    why.message, why.code
+                ),
+                place: Some(file.display().to_string()),
+                next: "mend it and start again: it goes on behind its last commit".to_owned(),
+            });
+            if !problems.contains(&why) {
+                problems.push(why);
             }
         }
+        Err(Done {
+            pause: began.elapsed(),
+            ..Done::refused(problems)
+        })
     }
 
     /// Ends a run behind a commit, with what is in its internal topics processed if `drain`.
-    fn stop(&mut self, index: usize, drain: bool) -> Result<(), Problem> {
+    fn stop(&mut self, index: usize, drain: bool) -> Result<(), Unstopped> {
         let one = &self.running[index];
         let (run, shutdown, control) = (one.run, one.shutdown.clone(), one.control.clone());
         let mut ended = None;
@@ -312,21 +354,21 @@ impl Supervisor {
         self.running[index].ended = true;
         match ended {
             Some(Ok(_)) => Ok(()),
-            Some(Err(error)) => Err(problem(
+            Some(Err(error)) => Err(Unstopped::Failed(problem(
                 error.code().0,
                 format!("the version that ran ended with an error: {error}"),
-            )),
-            None => Err(problem(
+            ))),
+            None => Err(Unstopped::Stuck(problem(
                 NOT_STARTED,
                 format!("the version that runs did not stop within {} s", time.as_secs()),
-            )),
+            ))),
         }
     }
 
     /// Starts a run, and waits until it has its partitions.
     fn start_and_settle(&mut self, prepared: Prepared) -> Result<(), Problem> {
         let name = Arc::clone(&prepared.pipeline.topology.pipeline);
-        let run = self.start(prepared).map_err(|failure| problem_of(&failure))?;
+        let run = self.start(prepared, None).map_err(|failure| problem_of(&failure))?;
         let control = self
             .running
             .iter()
@@ -396,8 +438,8 @@ impl Supervisor {
         );
         let done = match self.stop(index, false) {
             Ok(()) => Done::of(Outcome::Removed, Vec::new(), Duration::ZERO),
-            Err(problem) => Done {
-                problems: vec![problem],
+            Err(why) => Done {
+                problems: vec![why.into_problem()],
                 ..Done::of(Outcome::Removed, Vec::new(), Duration::ZERO)
             },
         };
