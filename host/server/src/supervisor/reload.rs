@@ -19,10 +19,10 @@ use pipeline::Severity;
 use record::TopicPartition;
 use record::error::Code;
 use record::log::Edge;
-use record::topology::{Node, SubTopology, Topology};
 use task::ReplaceError;
 
 use super::diff;
+use super::kept::{differs_in_transforms_alone, orphans, topics_that_go};
 use super::receipt::{Cause, Outcome, Problem, Receipt, millis};
 use super::watch::Files;
 use super::{Prepared, Supervisor, problem_of};
@@ -40,8 +40,6 @@ const SETTLE_TIME: Duration = Duration::from_secs(10);
 
 /// A change of the pipeline's name.
 const RENAMED: &str = "E0720";
-/// State that nobody would own any more.
-const ORPHANED: &str = "E0721";
 /// Internal topics that were not drained.
 const NOT_DRAINED: &str = "E0722";
 /// The new version did not start.
@@ -95,7 +93,7 @@ impl Unstopped {
     }
 }
 
-fn problem(code: &str, message: impl Into<String>) -> Problem {
+pub(super) fn problem(code: &str, message: impl Into<String>) -> Problem {
     Problem {
         code: code.to_owned(),
         message: message.into(),
@@ -452,7 +450,7 @@ impl Supervisor {
 
     /// Pipelines that have come to a directory, or were mended there.
     fn add_new(&mut self) {
-        let Ok(found) = super::files_of(&self.settings.places) else {
+        let Ok(found) = super::places::files_of(&self.settings.places) else {
             return;
         };
         self.refused.retain(|(file, _)| found.contains(file));
@@ -503,74 +501,4 @@ impl Supervisor {
         let receipt = self.receipt(at, began, name, file.to_owned(), Cause::Watch, done);
         self.keep(receipt);
     }
-}
-
-/// Whether a run of the old plan can go on with the transforms of the new one.
-fn differs_in_transforms_alone(old: &Pipeline, new: &Pipeline) -> bool {
-    let mut other = (*new.topology).clone();
-    other.processes.clone_from(&old.topology.processes);
-    other == *old.topology && old.place == new.place && old.plan_hash == new.plan_hash
-}
-
-/// A transform with state, and what it reads.
-fn stateful(plan: &Topology) -> impl Iterator<Item = (&Node, &SubTopology)> {
-    plan.processes
-        .iter()
-        .flat_map(|sub| sub.nodes.iter().map(move |node| (node, sub)))
-        .filter(|(node, _)| node.changelog.is_some())
-}
-
-/// State that the new plan would leave behind, or read as what it is not.
-fn orphans(old: &Topology, new: &Topology) -> Vec<Problem> {
-    let inputs = |plan: &Topology, sub: &SubTopology| -> Vec<_> {
-        let of = |route: &record::topology::InputRoute| (Arc::clone(&plan.topic(route.topic).name), route.key.clone());
-        sub.inputs.iter().map(of).collect()
-    };
-    let mut problems = Vec::new();
-    for (node, sub) in stateful(old) {
-        let name = &node.name;
-        let why = match stateful(new).find(|(other, _)| other.name == *name) {
-            None => "is not there any more, or keeps none".to_owned(),
-            Some((other, _)) if other.description.state_version != node.description.state_version => format!(
-                "has state version {} now, and what it keeps has version {}",
-                other.description.state_version, node.description.state_version
-            ),
-            Some((other, _)) if other.description.stores != node.description.stores => {
-                "has other stores, or other formats in them".to_owned()
-            }
-            Some((_, other)) if inputs(new, other) != inputs(old, sub) => {
-                "reads another topic, or takes its keys from elsewhere: keys would be looked for in other partitions"
-                    .to_owned()
-            }
-            Some(_) => continue,
-        };
-        problems.push(problem(
-            ORPHANED,
-            format!(
-                "transform `{name}` keeps state, and {why}; take the change back, or stop the pipeline, forget its \
-                 state with `wasmill reset`, and start it as it is now"
-            ),
-        ));
-    }
-    problems
-}
-
-/// Internal topics with records in them that the new plan does not read, and the groups that read them.
-fn topics_that_go(old: &Topology, new: &Topology) -> Vec<(Arc<str>, Arc<str>)> {
-    let read = |plan: &Topology| -> Vec<(Arc<str>, Arc<str>)> {
-        let processes = plan.process_topics().map(|id| (id, Arc::clone(&plan.pipeline)));
-        let deliveries = plan
-            .deliveries
-            .iter()
-            .map(|delivery| (delivery.topic, Arc::clone(&delivery.group)));
-        processes
-            .chain(deliveries)
-            .filter(|(id, _)| plan.topic(*id).role.is_internal())
-            .map(|(id, group)| (Arc::clone(&plan.topic(id).name), group))
-            .collect()
-    };
-    let stays = read(new);
-    let mut gone = read(old);
-    gone.retain(|one| !stays.contains(one));
-    gone
 }
