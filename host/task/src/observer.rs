@@ -18,6 +18,7 @@ pub struct Shutdown(Arc<ShutdownState>);
 #[derive(Debug, Default)]
 struct ShutdownState {
     requested: AtomicBool,
+    comes_back: AtomicBool,
     deadline: Mutex<Option<Instant>>,
 }
 
@@ -33,6 +34,17 @@ impl Shutdown {
         let mut current = self.0.deadline.lock();
         *current = Some(current.map_or(deadline, |earlier| earlier.min(deadline)));
         self.0.requested.store(true, Ordering::Release);
+    }
+
+    /// Says that a run with the same members follows at once: they stay in their groups, so that these wait
+    /// for them instead of giving their partitions to others.
+    pub fn comes_back(&self) {
+        self.0.comes_back.store(true, Ordering::Release);
+    }
+
+    /// Whether groups are left at the end.
+    pub(crate) fn leaves(&self) -> bool {
+        !self.0.comes_back.load(Ordering::Acquire)
     }
 
     /// Whether the run was asked to end.

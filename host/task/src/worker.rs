@@ -106,7 +106,7 @@ pub(crate) fn run(shared: &Arc<Shared>, number: usize) -> Result<(), RunError> {
                 let left = shared.shutdown.deadline().map_or(Duration::from_secs(5), |deadline| {
                     deadline.saturating_duration_since(Instant::now())
                 });
-                worker.session.close(true, left);
+                worker.session.close(shared.shutdown.leaves(), left);
                 return Ok(());
             }
             Ok(Ended::Fenced(what)) => {

@@ -18,6 +18,30 @@ pub(super) fn differs_in_transforms_alone(old: &Pipeline, new: &Pipeline) -> boo
     other == *old.topology && old.place == new.place && old.plan_hash == new.plan_hash
 }
 
+/// Whether runs of both plans have the same members in the same groups: one that stays in its group and does
+/// not come back holds its partitions until the broker gives it up.
+pub(super) fn have_same_members(old: &Topology, new: &Topology) -> bool {
+    let members = |plan: &Topology| {
+        let mut read: Vec<_> = plan
+            .process_topics()
+            .map(|id| Arc::clone(&plan.topic(id).name))
+            .collect();
+        read.sort();
+        let deliveries = plan.deliveries.iter();
+        let mut delivered: Vec<_> = deliveries
+            .map(|delivery| {
+                (
+                    Arc::clone(&delivery.group),
+                    Arc::clone(&plan.topic(delivery.topic).name),
+                )
+            })
+            .collect();
+        delivered.sort();
+        (plan.workers, read, delivered)
+    };
+    members(old) == members(new)
+}
+
 /// A transform with state, and what it reads.
 fn stateful(plan: &Topology) -> impl Iterator<Item = (&Node, &SubTopology)> {
     plan.processes

@@ -22,7 +22,7 @@ use record::log::Edge;
 use task::ReplaceError;
 
 use super::diff;
-use super::kept::{differs_in_transforms_alone, orphans, topics_that_go};
+use super::kept::{differs_in_transforms_alone, have_same_members, orphans, topics_that_go};
 use super::receipt::{Cause, Outcome, Problem, Receipt, millis};
 use super::watch::Files;
 use super::{Prepared, Supervisor, problem_of};
@@ -292,6 +292,9 @@ impl Supervisor {
         let gone = topics_that_go(&old.pipeline.topology, &new.pipeline.topology);
         let (before, linked, place) = (old.pipeline.clone(), old.linked.clone(), old.place());
         let (name, file) = (Arc::clone(old.name()), before.file.clone());
+        if have_same_members(&before.topology, &new.pipeline.topology) && new.pipeline.place == before.place {
+            old.shutdown.comes_back();
+        }
         let stopped = self.stop(index, !gone.is_empty());
         let is_stuck = matches!(stopped, Err(Unstopped::Stuck(_)));
         let ready = stopped

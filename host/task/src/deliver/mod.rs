@@ -111,7 +111,7 @@ pub(crate) fn run(shared: &Arc<Shared>, index: usize) -> Result<(), RunError> {
         deadline.saturating_duration_since(Instant::now())
     });
     let Deliverer { session, .. } = deliverer;
-    session.close(true, left);
+    session.close(outcome.is_err() || shared.shutdown.leaves(), left);
     outcome
 }
 
