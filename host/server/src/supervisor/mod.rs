@@ -344,7 +344,10 @@ impl Supervisor {
         );
         let (number, ended) = (running.run, self.ended.clone());
         match self.running.iter_mut().find(|one| *one.name() == name) {
-            Some(place) => *place = running,
+            Some(place) => {
+                place.progress.finish();
+                *place = running;
+            }
             None => self.running.push(running),
         }
         if let Ok(mut all) = self.shutdowns.lock() {

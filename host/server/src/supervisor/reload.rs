@@ -382,7 +382,11 @@ impl Supervisor {
         {
             match self.wait_for(run, Duration::from_millis(20)) {
                 None => {}
-                Some(Ok(_)) => return Ok(()),
+                // It was told to end meanwhile: its end is looked at like any other.
+                Some(ended @ Ok(_)) => {
+                    self.early_ends.push_back((run, ended));
+                    return Ok(());
+                }
                 Some(Err(error)) => {
                     if let Some(one) = self.running.iter_mut().find(|one| one.run == run) {
                         one.ended = true;
