@@ -17,7 +17,7 @@ use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use common::{command, wasmill};
+use common::{built_anew, command, wasmill, write};
 use serde_json::Value;
 
 const WAIT: Duration = Duration::from_secs(60);
@@ -99,23 +99,6 @@ impl Drop for Process {
 fn plugin(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../plugins/dist/{name}.wasm"));
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; `wasmill build plugins`", path.display()))
-}
-
-/// The same component with other bytes: a custom section that says so.
-fn built_anew(component: &[u8], number: usize) -> Vec<u8> {
-    let text = format!("{number:05}");
-    let mut bytes = component.to_vec();
-    bytes.extend([0, 1 + 4 + 5, 4]);
-    bytes.extend(b"test");
-    bytes.extend(text.as_bytes());
-    bytes
-}
-
-/// As editors write: beside it, then renamed.
-fn write(path: &Path, bytes: &[u8]) {
-    let beside = path.with_extension("new");
-    std::fs::write(&beside, bytes).unwrap();
-    std::fs::rename(&beside, path).unwrap();
 }
 
 /// All records of a topic, one JSON object on each line.

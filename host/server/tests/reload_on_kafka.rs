@@ -8,15 +8,16 @@
     reason = "helpers of tests fail the test"
 )]
 
+mod common;
 mod services;
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use common::{built_anew, write};
 use serde_json::Value;
 use services::*;
 
@@ -32,12 +33,6 @@ fn reload(api: &str) -> Value {
     let answer: Value =
         serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}\n{}", String::from_utf8_lossy(&output.stderr)));
     answer["receipts"][0].clone()
-}
-
-fn write(path: &Path, bytes: &[u8]) {
-    let beside = path.with_extension("new");
-    std::fs::write(&beside, bytes).unwrap();
-    std::fs::rename(&beside, path).unwrap();
 }
 
 #[test]
@@ -117,11 +112,7 @@ topic = "{output}"
                 "restarted"
             }
             odd if odd % 2 == 1 => {
-                anew = count.clone();
-                // A custom section: other bytes, the same plugin.
-                anew.extend([0, 1 + 4 + 5, 4]);
-                anew.extend(b"test");
-                anew.extend(format!("{number:05}").as_bytes());
+                anew = built_anew(&count, number);
                 "applied"
             }
             _ => {

@@ -20,10 +20,10 @@ pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 type Labels = Vec<(String, String)>;
 
 /// One metric of the host: its name without the prefix, what kind it is, what it says, and its value.
-pub(crate) struct Known<T> {
-    pub(crate) name: &'static str,
-    pub(crate) counts: bool,
-    pub(crate) help: &'static str,
+struct Known<T> {
+    name: &'static str,
+    counts: bool,
+    help: &'static str,
     value: fn(&T) -> f64,
 }
 
@@ -36,7 +36,7 @@ macro_rules! known {
 }
 
 /// Of each pipeline.
-pub(crate) const PIPELINE: &[Known<Snapshot>] = known! {
+const PIPELINE: &[Known<Snapshot>] = known! {
     "records_read" counter "Records that the pipeline has read; those that were rolled back are counted again" |s| s.records_in as f64;
     "records_written" counter "Records that the pipeline has written to topics, changelogs not counted" |s| s.records_out as f64;
     "records_ingested" counter "Records that sources other than topics have brought" |s| s.ingested as f64;
@@ -51,7 +51,7 @@ pub(crate) const PIPELINE: &[Known<Snapshot>] = known! {
 };
 
 /// Of each transform.
-pub(crate) const TRANSFORM: &[Known<UsageSnapshot>] = known! {
+const TRANSFORM: &[Known<UsageSnapshot>] = known! {
     "transform_calls" counter "Calls, failed ones too" |u| u.calls as f64;
     "transform_records" counter "Records and timers of calls that succeeded" |u| u.records as f64;
     "transform_outputs" counter "What those calls handed out" |u| u.outputs as f64;

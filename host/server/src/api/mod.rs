@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use crossbeam_channel::Sender;
@@ -31,8 +31,6 @@ use crate::failure::Failure;
 use crate::supervisor::receipt::Receipt;
 use problem::Problem;
 
-/// Nothing that is sent here is large.
-const BODY_BYTES_MAX: usize = 64 << 10;
 /// Requests that are worked on at once; others are told to come back.
 const REQUESTS_MAX: usize = 64;
 /// Connections at once; others are closed. Each is a file of the process, of which the log needs some too.
@@ -93,7 +91,6 @@ fn router(api: Arc<Api>) -> Router {
     router
         .fallback(async || Problem::not_found("there is no such path", "GET /openapi.json lists all paths"))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), bounded))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::check))
         .with_state(api)

@@ -82,9 +82,7 @@ struct Running {
     files: Files,
     /// Each start of a pipeline is another run.
     run: u64,
-    log: Arc<dyn Log>,
-    state: Arc<dyn StateBackend>,
-    process_id: String,
+    place: Place,
     shutdown: Shutdown,
     control: Control,
     progress: Progress,
@@ -94,14 +92,6 @@ struct Running {
 impl Running {
     fn name(&self) -> &Arc<str> {
         &self.pipeline.topology.pipeline
-    }
-
-    fn place(&self) -> Place {
-        Place {
-            log: Arc::clone(&self.log),
-            state: Arc::clone(&self.state),
-            process_id: self.process_id.clone(),
-        }
     }
 }
 
@@ -117,9 +107,7 @@ struct Place {
 struct Prepared {
     pipeline: Pipeline,
     made: Made,
-    log: Arc<dyn Log>,
-    state: Arc<dyn StateBackend>,
-    process_id: String,
+    place: Place,
 }
 
 /// All of them.
@@ -253,8 +241,7 @@ impl Supervisor {
 
     fn prepare_with(&mut self, pipeline: Pipeline, reuse: &[Linked], place: Place) -> Result<Prepared, Failure> {
         let name = &*pipeline.topology.pipeline;
-        let Place { log, state, process_id } = place;
-        let incarnation = incarnation::read(&*log, &pipeline.control_topic).map_err(Failure::log(format!(
+        let incarnation = incarnation::read(&*place.log, &pipeline.control_topic).map_err(Failure::log(format!(
             "cannot read the reset incarnation of pipeline `{name}`"
         )))?;
         if !incarnation.finished {
@@ -266,32 +253,20 @@ impl Supervisor {
         let made = self
             .host
             .make(&pipeline.topology, &pipeline.file, &incarnation.text(), reuse)?;
-        Ok(Prepared {
-            made,
-            log,
-            state,
-            process_id,
-            pipeline,
-        })
+        Ok(Prepared { pipeline, made, place })
     }
 
     /// Starts a pipeline on a thread of its own, in the place of one of the same name.
     /// `from`: where it starts if it never ran.
     fn start(&mut self, prepared: Prepared, from: Option<Start>) -> Result<u64, Failure> {
-        let Prepared {
-            pipeline,
-            made,
-            log,
-            state,
-            process_id,
-        } = prepared;
+        let Prepared { pipeline, made, place } = prepared;
         let name = Arc::clone(&pipeline.topology.pipeline);
         let run = task::Run {
             topology: Arc::clone(&pipeline.topology),
             plan_hash: pipeline.plan_hash.clone(),
-            process_id: process_id.clone(),
-            log: Arc::clone(&log),
-            state: Arc::clone(&state),
+            process_id: place.process_id.clone(),
+            log: Arc::clone(&place.log),
+            state: Arc::clone(&place.state),
             parts: made.parts,
             until_end: self.settings.until_end,
             from,
@@ -316,9 +291,7 @@ impl Supervisor {
             ),
             files: pipeline.files(),
             run: self.runs,
-            log,
-            state,
-            process_id,
+            place,
             shutdown: run.shutdown.clone(),
             control: run.control.clone(),
             linked: made.linked,
@@ -344,9 +317,9 @@ impl Supervisor {
         );
         let (number, ended) = (running.run, self.ended.clone());
         match self.running.iter_mut().find(|one| *one.name() == name) {
-            Some(place) => {
-                place.progress.finish();
-                *place = running;
+            Some(before) => {
+                before.progress.finish();
+                *before = running;
             }
             None => self.running.push(running),
         }

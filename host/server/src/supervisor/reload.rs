@@ -231,7 +231,7 @@ impl Supervisor {
                  start the process again",
             )]));
         }
-        let mut place = old.place();
+        let mut place = old.place.clone();
         let linked = old.linked.clone();
         if new.place != old.pipeline.place {
             place.log = self.host.log(&new)?;
@@ -290,7 +290,7 @@ impl Supervisor {
         }
         let began = Instant::now();
         let gone = topics_that_go(&old.pipeline.topology, &new.pipeline.topology);
-        let (before, linked, place) = (old.pipeline.clone(), old.linked.clone(), old.place());
+        let (before, linked, place) = (old.pipeline.clone(), old.linked.clone(), old.place.clone());
         let (name, file) = (Arc::clone(old.name()), before.file.clone());
         if have_same_members(&before.topology, &new.pipeline.topology) && new.pipeline.place == before.place {
             old.shutdown.comes_back();
@@ -406,15 +406,19 @@ impl Supervisor {
         let one = &self.running[index];
         let failed = |error: record::log::LogError| problem(NOT_DRAINED, error.to_string());
         for (topic, group) in gone {
-            let found = one.log.topics(&[topic], TIMEOUT).map_err(failed)?;
+            let found = one.place.log.topics(&[topic], TIMEOUT).map_err(failed)?;
             let Some(Some(info)) = found.into_iter().next() else {
                 continue;
             };
             let places: Vec<_> = (0..info.partitions)
                 .map(|partition| TopicPartition::new(Arc::clone(topic), partition))
                 .collect();
-            let ends = one.log.offsets(&places, Edge::StableEnd, TIMEOUT).map_err(failed)?;
-            let committed = one.log.committed(group, &places, TIMEOUT).map_err(failed)?;
+            let ends = one
+                .place
+                .log
+                .offsets(&places, Edge::StableEnd, TIMEOUT)
+                .map_err(failed)?;
+            let committed = one.place.log.committed(group, &places, TIMEOUT).map_err(failed)?;
             let left: i64 = ends
                 .iter()
                 .zip(committed)

@@ -73,3 +73,20 @@ fn ran(output: Output) -> Ran {
         stderr: String::from_utf8(output.stderr).expect("UTF-8"),
     }
 }
+
+/// The same component with other bytes: a custom section that says so.
+pub fn built_anew(component: &[u8], number: usize) -> Vec<u8> {
+    let text = format!("{number:05}");
+    let mut bytes = component.to_vec();
+    bytes.extend([0, 1 + 4 + 5, 4]);
+    bytes.extend(b"test");
+    bytes.extend(text.as_bytes());
+    bytes
+}
+
+/// As editors write: beside it, then renamed.
+pub fn write(path: &Path, bytes: &[u8]) {
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, bytes).unwrap();
+    std::fs::rename(&beside, path).unwrap();
+}
