@@ -232,9 +232,24 @@ fn a_run_that_drains_leaves_nothing_in_its_internal_topics() {
     job.topology.workers = 2;
     job.topology.commit_interval = Duration::from_millis(20);
     let (log, control, topology) = (Arc::clone(&job.log), job.control.clone(), job.topology.clone());
-    let lines: Vec<String> = (0..20_000).map(|i| format!("w{} w{} w", i % 7, i % 11)).collect();
-    let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
-    append(&*log, &texts);
+    // Lines are added until the run has ended, so that it has no end but the one that it is told to make.
+    let has_ended = Arc::new(AtomicBool::new(false));
+    let feeder = {
+        let (log, has_ended) = (Arc::clone(&log), Arc::clone(&has_ended));
+        std::thread::spawn(move || {
+            let mut lines = Vec::new();
+            let mut last = false;
+            while !last {
+                last = has_ended.load(Ordering::Relaxed);
+                let first = lines.len();
+                lines.extend((first..first + 50).map(|i| format!("w{} w{} w", i % 7, i % 11)));
+                let texts: Vec<&str> = lines[first..].iter().map(String::as_str).collect();
+                append(&*log, &texts);
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            lines
+        })
+    };
     // Small batches, so that there is something left to drain.
     let whole = std::mem::replace(
         &mut job.log,
@@ -250,7 +265,9 @@ fn a_run_that_drains_leaves_nothing_in_its_internal_topics() {
     let summary = ended.recv_timeout(WAIT).expect("it ends by itself").unwrap();
     assert_eq!(summary.failures, []);
     let mut job = runner.join().unwrap();
-    assert!(counted(&*log) < lines.len() * 3, "it was too quick for the test");
+    has_ended.store(true, Ordering::Relaxed);
+    let lines = feeder.join().unwrap();
+    assert!(counted(&*log) < lines.len() * 3);
     for topic in topology
         .topics
         .iter()
