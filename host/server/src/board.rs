@@ -1,6 +1,6 @@
 //! What the pipelines of this process are doing, for whoever asks: the API, metrics.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +12,7 @@ use record::log::Log;
 use record::topology::Topology;
 use task::{Control, Observer, Taps};
 
+use crate::shadow::Shadow;
 use crate::supervisor::receipt::Receipt;
 
 /// So many receipts are kept.
@@ -27,10 +28,12 @@ pub(crate) struct Entry {
     pub(crate) observer: Arc<Observer>,
     pub(crate) control: Control,
     pub(crate) taps: Taps,
-    #[allow(dead_code, reason = "the next commit reads dead letters")]
     pub(crate) log: Arc<dyn Log>,
+    pub(crate) control_topic: String,
     /// The transforms, in the order of the plan.
     pub(crate) linked: Vec<Linked>,
+    /// Other versions that run beside transforms, by their names.
+    pub(crate) shadows: HashMap<Arc<str>, Shadow>,
     /// How it has ended, if it has: an error, or `None` when it was asked to.
     pub(crate) ended: Option<Option<String>>,
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use record::log::LogError;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -83,6 +84,15 @@ impl Problem {
             StatusCode::SERVICE_UNAVAILABLE,
             "the process is about to end",
             "start it again",
+        )
+    }
+
+    /// The log does not do what it is asked for.
+    pub(super) fn of_log(error: &LogError) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("the log: {error}"),
+            "look at the broker, and try again",
         )
     }
 

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::flow::{EdgeView, Latency, NodeView, graph};
 use crate::board::Entry;
+use crate::shadow::{Report, Shadow};
 
 /// How a pipeline does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -25,6 +26,20 @@ pub(crate) enum State {
     Stopped,
     /// It has ended with an error.
     Failed,
+}
+
+impl State {
+    /// As in JSON.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Degraded => "degraded",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// Counters since the pipeline was started. Records that were rolled back are counted again.
@@ -71,6 +86,30 @@ pub(crate) struct Transform {
     cpu_seconds: f64,
     memory_peak_bytes: usize,
     traps: u64,
+    /// Another version that runs on the same records, and what it does differently.
+    shadow: Option<Candidate>,
+}
+
+/// Another version of a plugin, that runs beside the one that counts.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Candidate {
+    /// Name and version of the plugin.
+    plugin: String,
+    /// The SHA-256 of the component.
+    digest: String,
+    #[serde(flatten)]
+    report: Report,
+}
+
+impl Candidate {
+    fn of(shadow: &Shadow) -> Self {
+        let about = shadow.linked.compiled().description();
+        Self {
+            plugin: format!("{} {}", about.name, about.version),
+            digest: shadow.linked.compiled().digest().to_owned(),
+            report: shadow.report(),
+        }
+    }
 }
 
 /// A pipeline.
@@ -234,6 +273,7 @@ impl Pipeline {
                         cpu_seconds: usage.cpu.as_secs_f64(),
                         memory_peak_bytes: usage.memory_peak_bytes,
                         traps: usage.traps,
+                        shadow: entry.shadows.get(one.transform()).map(Candidate::of),
                     }
                 })
                 .collect(),
