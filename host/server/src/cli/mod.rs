@@ -16,6 +16,7 @@ mod remote;
 mod reset;
 mod run;
 mod schema;
+mod table;
 mod test;
 mod validate;
 mod watch;

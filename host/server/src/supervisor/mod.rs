@@ -5,6 +5,7 @@
 
 pub(crate) mod diff;
 mod kept;
+mod listeners;
 mod places;
 pub(crate) mod receipt;
 mod reload;
@@ -37,6 +38,7 @@ use crate::output::Output;
 use crate::pipelines::{Host, Made, Pipeline, open_state};
 use crate::progress::Progress;
 use crate::signals;
+use listeners::Listeners;
 use places::{check_skips, files_of, load_all};
 use receipt::{Cause, Receipt};
 use watch::Files;
@@ -115,6 +117,7 @@ pub(crate) struct Supervisor {
     settings: Settings,
     host: Host,
     running: Vec<Running>,
+    listeners: Listeners,
     runs: u64,
     ended: Sender<End>,
     ends: Receiver<End>,
@@ -143,6 +146,9 @@ pub(crate) fn run(settings: Settings, output: Output) -> Result<(), Failure> {
     let files = files_of(&settings.places)?;
     let pipelines = load_all(&settings, &files, &mut host, output)?;
     check_skips(&settings, &pipelines)?;
+    if !settings.until_end {
+        listeners::check_addresses(pipelines.iter().map(|pipeline| &*pipeline.topology))?;
+    }
     let requested = Shutdown::new();
     let shutdowns = Arc::new(Mutex::new(Vec::new()));
     let hangups = listen(&shutdowns, &requested, settings.shutdown_timeout)?;
@@ -156,6 +162,7 @@ pub(crate) fn run(settings: Settings, output: Output) -> Result<(), Failure> {
         settings,
         host,
         running: Vec::new(),
+        listeners: Listeners::default(),
         runs: 0,
         ended,
         ends,
@@ -261,6 +268,10 @@ impl Supervisor {
     fn start(&mut self, prepared: Prepared, from: Option<Start>) -> Result<u64, Failure> {
         let Prepared { pipeline, made, place } = prepared;
         let name = Arc::clone(&pipeline.topology.pipeline);
+        // A bounded run reads what is there; what is sent later belongs to another run.
+        if !self.settings.until_end {
+            self.listeners.bring_to(&pipeline.topology, &place.log)?;
+        }
         let run = task::Run {
             topology: Arc::clone(&pipeline.topology),
             plan_hash: pipeline.plan_hash.clone(),
@@ -397,6 +408,9 @@ impl Supervisor {
         for one in self.running.iter_mut().filter(|one| !one.ended) {
             one.progress.tick();
         }
+        if let Some(deadline) = self.requested.deadline() {
+            self.listeners.end(deadline);
+        }
         if self.settings.watch && !self.requested.is_requested() {
             self.look_at_files();
         }
@@ -408,8 +422,10 @@ impl Supervisor {
         };
         one.ended = true;
         one.progress.finish();
+        let name = Arc::clone(one.name());
+        self.listeners.close(&name);
         let why = result.as_ref().err().map(ToString::to_string);
-        self.board.update(one.name(), |entry| entry.ended = Some(why));
+        self.board.update(&name, |entry| entry.ended = Some(why));
         if let Err(failure) = summary::tell(one, result, &self.requested, self.output) {
             self.end_all(failure, first);
         }

@@ -252,9 +252,11 @@ impl Supervisor {
 
     /// New versions of transforms, between two batches.
     fn replace(&mut self, index: usize, prepared: Prepared, changes: Vec<diff::Change>) -> Result<Done, Done> {
-        let one = &mut self.running[index];
-        let Prepared { pipeline, made, .. } = prepared;
+        let Prepared { pipeline, made, place } = prepared;
         let Made { parts, linked } = made;
+        // An address that cannot be had refuses all of it.
+        self.listeners.bring_to(&pipeline.topology, &place.log)?;
+        let one = &mut self.running[index];
         match one.control.replace(&pipeline.topology.processes, parts, REPLACE_TIME) {
             Ok(replaced) => {
                 if replaced.waiting > 0 {
@@ -274,9 +276,17 @@ impl Supervisor {
                 });
                 Ok(Done::of(Outcome::Applied, changes, replaced.pause))
             }
-            Err(ReplaceError::NotStarted(error)) => Err(Done::refused(vec![problem("E0701", error.to_string())])),
-            Err(error @ (ReplaceError::NotRunning | ReplaceError::OtherShape)) => {
-                Err(Done::refused(vec![problem(NOT_STARTED, error.to_string())]))
+            Err(error) => {
+                // Their own settings were fine before.
+                let before = Arc::clone(&one.pipeline.topology);
+                if let Err(failure) = self.listeners.bring_to(&before, &place.log) {
+                    tracing::error!(pipeline = &*before.pipeline, "{failure}");
+                }
+                let (code, why) = match error {
+                    ReplaceError::NotStarted(error) => ("E0701", error.to_string()),
+                    error @ (ReplaceError::NotRunning | ReplaceError::OtherShape) => (NOT_STARTED, error.to_string()),
+                };
+                Err(Done::refused(vec![problem(code, why)]))
             }
         }
     }
@@ -292,6 +302,8 @@ impl Supervisor {
         let gone = topics_that_go(&old.pipeline.topology, &new.pipeline.topology);
         let (before, linked, place) = (old.pipeline.clone(), old.linked.clone(), old.place.clone());
         let (name, file) = (Arc::clone(old.name()), before.file.clone());
+        self.listeners.hold_what_moves(&new.pipeline.topology, &new.place.log);
+        let old = &self.running[index];
         if have_same_members(&before.topology, &new.pipeline.topology) && new.pipeline.place == before.place {
             old.shutdown.comes_back();
         }
@@ -454,6 +466,7 @@ impl Supervisor {
         };
         self.running[index].progress.finish();
         self.running.remove(index);
+        self.listeners.close(&pipeline);
         self.board.remove(&pipeline);
         let receipt = self.receipt(at, began, pipeline, file, Cause::Watch, done);
         self.keep(receipt);
@@ -504,6 +517,7 @@ impl Supervisor {
                 // One that was started and has failed does not stay among those that run.
                 if self.running.iter().any(|one| one.pipeline.file == file) {
                     self.running.retain(|one| one.pipeline.file != file);
+                    self.listeners.close(&name);
                     self.board.remove(&name);
                 }
                 done
