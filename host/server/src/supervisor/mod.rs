@@ -27,7 +27,7 @@ use record::log::Log;
 use record::store::StateBackend;
 use record::topology::Start;
 use record::{RecordOffset, TopicPartition};
-use task::{Control, Observer, RunError, Shutdown, Summary};
+use task::{Control, Observer, RunError, Shutdown, Summary, Taps};
 
 use crate::api::{self, Access, Ask};
 use crate::board::{Board, Entry};
@@ -87,6 +87,7 @@ struct Running {
     place: Place,
     shutdown: Shutdown,
     control: Control,
+    taps: Taps,
     progress: Progress,
     ended: bool,
 }
@@ -185,6 +186,7 @@ pub(crate) fn run(settings: Settings, output: Output) -> Result<(), Failure> {
     for one in prepared {
         supervisor.start(one, from)?;
     }
+    supervisor.board.complete();
     let outcome = supervisor.serve();
     for one in &mut supervisor.running {
         one.progress.finish();
@@ -272,6 +274,7 @@ impl Supervisor {
         if !self.settings.until_end {
             self.listeners.bring_to(&pipeline.topology, &place.log)?;
         }
+        let before = self.running.iter().find(|one| *one.name() == name);
         let run = task::Run {
             topology: Arc::clone(&pipeline.topology),
             plan_hash: pipeline.plan_hash.clone(),
@@ -285,7 +288,10 @@ impl Supervisor {
             shutdown: Shutdown::new(),
             control: Control::new(),
             observer: Arc::new(Observer::default()),
+            taps: before.map(|one| one.taps.clone()).unwrap_or_default(),
         };
+        // What somebody has paused stays so when it is started again.
+        run.control.pause(before.is_some_and(|one| one.control.is_paused()));
         let prints = pipeline
             .topology
             .deliveries
@@ -305,6 +311,7 @@ impl Supervisor {
             place,
             shutdown: run.shutdown.clone(),
             control: run.control.clone(),
+            taps: run.taps.clone(),
             linked: made.linked,
             pipeline,
             ended: false,
@@ -316,6 +323,8 @@ impl Supervisor {
             started: Timestamp::now(),
             observer: Arc::clone(&run.observer),
             control: run.control.clone(),
+            taps: run.taps.clone(),
+            log: Arc::clone(&run.log),
             linked: running.linked.clone(),
             ended: None,
         });
