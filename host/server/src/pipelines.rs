@@ -12,6 +12,7 @@ use record::sink::{Sink, SinkError};
 use record::source::{Source, SourceError};
 use record::store::StateBackend;
 use record::topology::{DeliverPlan, Ingest, Limits, Node, Topology};
+use record::trace::Spans;
 use record::transform::{Description, Transform};
 
 use crate::cli::args::PipelineArgs;
@@ -45,6 +46,7 @@ pub(crate) struct Host {
     engine: Option<Engine>,
     /// By file and what it is granted, since that is what it is linked with.
     compiled: HashMap<(PathBuf, Grant), Compiled>,
+    spans: Option<Arc<dyn Spans>>,
 }
 
 /// What a pipeline runs with.
@@ -68,6 +70,14 @@ impl Pipeline {
 }
 
 impl Host {
+    /// One whose pipelines tell spans, if anybody wants to have them.
+    pub(crate) fn tracing(spans: Option<Arc<dyn Spans>>) -> Self {
+        Self {
+            spans,
+            ..Self::default()
+        }
+    }
+
     /// Reads, checks and plans a pipeline, its plugins included.
     ///
     /// # Errors
@@ -204,6 +214,7 @@ impl Host {
             linked,
             pipeline: Arc::clone(&topology.pipeline),
             incarnation: incarnation.to_owned(),
+            spans: self.spans.clone(),
         };
         Ok(Made {
             parts: Arc::new(parts),
@@ -316,6 +327,7 @@ struct Parts {
     linked: HashMap<Arc<str>, Linked>,
     pipeline: Arc<str>,
     incarnation: String,
+    spans: Option<Arc<dyn Spans>>,
 }
 
 impl task::Parts for Parts {
@@ -332,5 +344,9 @@ impl task::Parts for Parts {
 
     fn sink(&self, plan: &DeliverPlan) -> Result<Box<dyn Sink>, SinkError> {
         sinks::open(&plan.connector, &self.pipeline, &self.incarnation)
+    }
+
+    fn spans(&self) -> Option<Arc<dyn Spans>> {
+        self.spans.clone()
     }
 }

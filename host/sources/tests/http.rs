@@ -124,6 +124,7 @@ fn source(settings: &str, keeps_undecodable: bool) -> Source {
         topic: "p-events".into(),
         dead_letters: "p-dead-letters".into(),
         keeps_undecodable,
+        spans: None,
     };
     Source {
         listening: Listening::open(&connector, target).unwrap(),
@@ -365,6 +366,7 @@ fn an_end_waits_for_answers_and_an_exchange_keeps_the_socket() {
         topic: "other".into(),
         dead_letters: "p-dead-letters".into(),
         keeps_undecodable: false,
+        spans: None,
     };
     source.listening.exchange(&connector, target).unwrap();
     assert_eq!(answer(post(address, "1")).0, 404);

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use record::log::Log;
 use record::topology::{Connector, Listen, Topology};
+use record::trace::Spans;
 use sources::http::{HttpError, Listening, Target};
 
 use crate::failure::Failure;
@@ -38,12 +39,20 @@ impl Open {
 }
 
 /// All of them.
-#[derive(Default)]
 pub(super) struct Listeners {
     open: Vec<Open>,
+    spans: Option<Arc<dyn Spans>>,
 }
 
 impl Listeners {
+    /// None yet.
+    pub(super) fn new(spans: Option<Arc<dyn Spans>>) -> Self {
+        Self {
+            open: Vec::new(),
+            spans,
+        }
+    }
+
     /// Brings the sources of a pipeline to what its plan says: those that stay keep their sockets, those
     /// that are not in it any more are closed.
     ///
@@ -54,7 +63,13 @@ impl Listeners {
         let wanted: Vec<_> = topology
             .listens
             .iter()
-            .map(|listen| (listen, address_of(&listen.connector), target(topology, listen, log)))
+            .map(|listen| {
+                (
+                    listen,
+                    address_of(&listen.connector),
+                    target(topology, listen, log, self.spans.as_ref()),
+                )
+            })
             .collect();
         let mut new = Vec::new();
         for (listen, address, target) in &wanted {
@@ -178,7 +193,7 @@ fn failure(error: HttpError) -> Failure {
     }
 }
 
-fn target(topology: &Topology, listen: &Listen, log: &Arc<dyn Log>) -> Target {
+fn target(topology: &Topology, listen: &Listen, log: &Arc<dyn Log>, spans: Option<&Arc<dyn Spans>>) -> Target {
     Target {
         pipeline: Arc::clone(&topology.pipeline),
         source: Arc::clone(&listen.connector.name),
@@ -186,6 +201,7 @@ fn target(topology: &Topology, listen: &Listen, log: &Arc<dyn Log>) -> Target {
         topic: Arc::clone(&topology.topic(listen.topic).name),
         dead_letters: Arc::clone(&topology.topic(topology.dead_letters).name),
         keeps_undecodable: listen.dead_letters,
+        spans: spans.cloned(),
     }
 }
 

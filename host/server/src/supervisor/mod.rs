@@ -38,6 +38,7 @@ use crate::output::Output;
 use crate::pipelines::{Host, Made, Pipeline, open_state};
 use crate::progress::Progress;
 use crate::signals;
+use crate::traces;
 use listeners::Listeners;
 use places::{check_skips, files_of, load_all};
 use receipt::{Cause, Receipt};
@@ -63,6 +64,8 @@ pub(crate) struct Settings {
     pub(crate) watch: bool,
     /// Where the API listens.
     pub(crate) listen: Option<Listen>,
+    /// Where traces are sent, if not where the environment says.
+    pub(crate) otlp: Option<String>,
 }
 
 /// Where the API listens, and to whom.
@@ -143,7 +146,9 @@ pub(crate) struct Supervisor {
 /// # Errors
 /// What kept them from starting, or the first that failed.
 pub(crate) fn run(settings: Settings, output: Output) -> Result<(), Failure> {
-    let mut host = Host::default();
+    let tracing = traces::start(settings.otlp.as_deref())?;
+    let spans = tracing.as_ref().map(|tracing| Arc::clone(&tracing.spans));
+    let mut host = Host::tracing(spans.clone());
     let files = files_of(&settings.places)?;
     let pipelines = load_all(&settings, &files, &mut host, output)?;
     check_skips(&settings, &pipelines)?;
@@ -163,7 +168,7 @@ pub(crate) fn run(settings: Settings, output: Output) -> Result<(), Failure> {
         settings,
         host,
         running: Vec::new(),
-        listeners: Listeners::default(),
+        listeners: Listeners::new(spans),
         runs: 0,
         ended,
         ends,
@@ -190,6 +195,11 @@ pub(crate) fn run(settings: Settings, output: Output) -> Result<(), Failure> {
     let outcome = supervisor.serve();
     for one in &mut supervisor.running {
         one.progress.finish();
+    }
+    // With the answers that are under way.
+    drop(supervisor);
+    if let Some(tracing) = tracing {
+        tracing.flush();
     }
     outcome
 }

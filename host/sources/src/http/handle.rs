@@ -15,6 +15,7 @@ use super::Target;
 use super::answer::{self, Answer, problem};
 use super::route::{Found, Given, Route, Routes, Unfit};
 use super::settings::Settings;
+use super::trace::Traced;
 use super::write::{Job, Writer};
 
 /// Bodies in memory at once, in bytes; a limit for one body that is larger counts.
@@ -92,7 +93,12 @@ impl App {
             headers: &head.headers,
             now: crate::now(),
         };
-        self.write(route, &given, body, permits).await
+        let traced = Traced::begin(self.target.spans.as_ref(), &head.headers);
+        let answer = self.write(route, &given, body, permits, traced.as_ref()).await;
+        if let Some(traced) = traced {
+            traced.end(&head.method, &route.path, &self.target.topic, answer.status());
+        }
+        answer
     }
 
     async fn write(
@@ -101,8 +107,9 @@ impl App {
         given: &Given<'_>,
         body: Vec<u8>,
         mut permits: Vec<OwnedSemaphorePermit>,
+        traced: Option<&Traced>,
     ) -> Answer {
-        let (draft, letter) = match route.record(given, body, self.settings.format) {
+        let (mut draft, letter) = match route.record(given, body, self.settings.format) {
             Ok(draft) => (draft, None),
             Err((Unfit::Body(code, why), draft)) if self.target.keeps_undecodable => (draft, Some((code, why))),
             Err((Unfit::Body(_, why) | Unfit::Request(why), _)) => {
@@ -113,6 +120,9 @@ impl App {
             return self.full();
         };
         permits.push(room);
+        if let Some(traced) = traced {
+            traced.mark(&mut draft.headers);
+        }
         let (done, written) = oneshot::channel();
         self.writer.put(Job {
             draft,

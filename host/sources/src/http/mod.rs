@@ -14,6 +14,7 @@ mod handle;
 mod route;
 mod serve;
 mod settings;
+mod trace;
 mod write;
 
 use std::net::SocketAddr;
@@ -25,6 +26,7 @@ use parking_lot::RwLock;
 use record::error::Code;
 use record::log::Log;
 use record::topology::Connector;
+use record::trace::Spans;
 use tokio::sync::watch;
 
 use handle::App;
@@ -76,6 +78,8 @@ pub struct Target {
     pub dead_letters: Arc<str>,
     /// Whether that is kept there; else it is refused.
     pub keeps_undecodable: bool,
+    /// Where spans are told, if anybody wants to have them.
+    pub spans: Option<Arc<dyn Spans>>,
 }
 
 /// What connections are served by: `None` while it is exchanged.

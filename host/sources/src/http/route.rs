@@ -14,6 +14,8 @@ pub(super) struct Routes {
 
 /// What is made of the requests of a path and some methods.
 pub(super) struct Route {
+    /// As the pipeline has it.
+    pub(super) path: String,
     methods: Vec<Method>,
     event: Event,
     /// The name as it is looked for, and as the record has it.
@@ -127,6 +129,7 @@ impl Route {
             Ok::<_, String>((name, written))
         });
         Ok(Self {
+            path: settings.path,
             methods: methods
                 .iter()
                 .map(|method| Method::try_from(method.as_str()).map_err(|_| format!("`{method}` is no method")))
