@@ -49,6 +49,15 @@ pub(crate) enum SourceKind {
         /// The settings as they are written, for the plan's hash.
         written: String,
     },
+    /// It is sent its records, and writes them to a topic.
+    Listen {
+        connector: Connector,
+        /// `None`: one named after the source.
+        topic: Option<String>,
+        partitions: u32,
+        /// Every route gives its records a key.
+        sets_keys: bool,
+    },
 }
 
 /// A transform.

@@ -64,11 +64,11 @@ pub enum InternalTopics {
 /// What a topic is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TopicRole {
-    /// The user's: read by a source.
+    /// The user's: read by a source, or filled by an `http` source.
     Input,
     /// The user's: written by a `kafka` sink.
     Output,
-    /// Ours: filled by a `file`, `stdin`, `generator` or `http` source.
+    /// Ours: filled by a `file`, `stdin` or `generator` source.
     Source,
     /// Ours: records on their way to the task that owns their key.
     Repartition,
@@ -146,6 +146,17 @@ pub struct Ingest {
     pub key: Option<String>,
     /// What is done with input that does not parse.
     pub on_undecodable: OnError,
+}
+
+/// A source that is sent its records: every process of the pipeline listens, and writes them to a topic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listen {
+    /// The source and its settings.
+    pub connector: Connector,
+    /// The topic that its records are written to ([`TopicRole::Input`]).
+    pub topic: TopicId,
+    /// Whether what cannot be decoded goes to the dead letters; else it is refused.
+    pub dead_letters: bool,
 }
 
 /// Where records go.
@@ -369,6 +380,8 @@ pub struct Topology {
     pub topics: Vec<Topic>,
     /// Sources that are not topics.
     pub ingests: Vec<Ingest>,
+    /// Sources that are sent their records.
+    pub listens: Vec<Listen>,
     /// In topological order.
     pub processes: Vec<SubTopology>,
     /// External sinks.

@@ -24,6 +24,7 @@ mod signals;
 mod supervisor;
 mod testing;
 mod time;
+mod traces;
 
 use std::process::ExitCode;
 

@@ -12,6 +12,7 @@ use record::sink::{Sink, SinkError};
 use record::source::{Source, SourceError};
 use record::store::StateBackend;
 use record::topology::{DeliverPlan, Ingest, Limits, Node, Topology};
+use record::trace::Spans;
 use record::transform::{Description, Transform};
 
 use crate::cli::args::PipelineArgs;
@@ -46,6 +47,7 @@ pub(crate) struct Host {
     engine: Option<Engine>,
     /// By file and what it is granted, since that is what it is linked with.
     compiled: HashMap<(PathBuf, Grant), Compiled>,
+    spans: Option<Arc<dyn Spans>>,
 }
 
 /// What a pipeline runs with.
@@ -75,6 +77,14 @@ impl Pipeline {
 }
 
 impl Host {
+    /// One whose pipelines tell spans, if anybody wants to have them.
+    pub(crate) fn tracing(spans: Option<Arc<dyn Spans>>) -> Self {
+        Self {
+            spans,
+            ..Self::default()
+        }
+    }
+
     /// Reads, checks and plans a pipeline, its plugins included.
     ///
     /// # Errors
@@ -225,6 +235,7 @@ impl Host {
             shadows: shadows.clone(),
             pipeline: Arc::clone(&topology.pipeline),
             incarnation: incarnation.to_owned(),
+            spans: self.spans.clone(),
         };
         Ok(Made {
             parts: Arc::new(parts),
@@ -339,6 +350,7 @@ struct Parts {
     shadows: HashMap<Arc<str>, Shadow>,
     pipeline: Arc<str>,
     incarnation: String,
+    spans: Option<Arc<dyn Spans>>,
 }
 
 impl task::Parts for Parts {
@@ -357,5 +369,9 @@ impl task::Parts for Parts {
 
     fn sink(&self, plan: &DeliverPlan) -> Result<Box<dyn Sink>, SinkError> {
         sinks::open(&plan.connector, &self.pipeline, &self.incarnation)
+    }
+
+    fn spans(&self) -> Option<Arc<dyn Spans>> {
+        self.spans.clone()
     }
 }

@@ -35,6 +35,7 @@ mod step;
 mod tap;
 mod timers;
 mod topics;
+mod traces;
 mod watchdog;
 mod worker;
 
@@ -185,6 +186,7 @@ fn prepare(run: Run, began: Instant) -> Result<Arc<Shared>, RunError> {
         control: run.control,
         observer: run.observer,
         shutdown: run.shutdown,
+        spans: run.parts.spans(),
         bounded: run.until_end,
         skip: run.skip,
         sources: parking_lot::Mutex::new(HashMap::new()),

@@ -18,6 +18,7 @@ mod remote;
 mod reset;
 mod run;
 mod schema;
+mod table;
 mod tap;
 mod test;
 mod validate;

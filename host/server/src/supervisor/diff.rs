@@ -48,6 +48,13 @@ pub(crate) fn changes(old: &Pipeline, linked: &[Linked], new: &Pipeline, new_lin
     all.extend(compared("source", &sources(before), &sources(after), |old, new| {
         (old != new).then(|| "settings".to_owned())
     }));
+    let listens = |plan: &Topology| {
+        let of = |listen: &record::topology::Listen| (listen.connector.name.to_string(), listen.clone());
+        plan.listens.iter().map(of).collect()
+    };
+    all.extend(compared("source", &listens(before), &listens(after), |old, new| {
+        (old != new).then(|| "settings".to_owned())
+    }));
     let transforms = |plan: &Topology, linked: &[Linked]| {
         let nodes = plan.processes.iter().flat_map(|sub| &sub.nodes);
         // In the order of the plan, both.

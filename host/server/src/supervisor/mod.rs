@@ -5,6 +5,7 @@
 
 pub(crate) mod diff;
 mod kept;
+mod listeners;
 mod places;
 pub(crate) mod receipt;
 mod reload;
@@ -38,6 +39,8 @@ use crate::output::Output;
 use crate::pipelines::{Host, Made, Pipeline, open_state};
 use crate::progress::Progress;
 use crate::signals;
+use crate::traces;
+use listeners::Listeners;
 use places::{check_skips, files_of, load_all};
 use receipt::{Cause, Receipt};
 use trial::Trial;
@@ -63,6 +66,8 @@ pub(crate) struct Settings {
     pub(crate) watch: bool,
     /// Where the API listens.
     pub(crate) listen: Option<Listen>,
+    /// Where traces are sent, if not where the environment says.
+    pub(crate) otlp: Option<String>,
 }
 
 /// Where the API listens, and to whom.
@@ -120,6 +125,7 @@ pub(crate) struct Supervisor {
     settings: Settings,
     host: Host,
     running: Vec<Running>,
+    listeners: Listeners,
     runs: u64,
     ended: Sender<End>,
     ends: Receiver<End>,
@@ -144,10 +150,15 @@ pub(crate) struct Supervisor {
 /// # Errors
 /// What kept them from starting, or the first that failed.
 pub(crate) fn run(settings: Settings, output: Output) -> Result<(), Failure> {
-    let mut host = Host::default();
+    let tracing = traces::start(settings.otlp.as_deref())?;
+    let spans = tracing.as_ref().map(|tracing| Arc::clone(&tracing.spans));
+    let mut host = Host::tracing(spans.clone());
     let files = files_of(&settings.places)?;
     let pipelines = load_all(&settings, &files, &mut host, output)?;
     check_skips(&settings, &pipelines)?;
+    if !settings.until_end {
+        listeners::check_addresses(pipelines.iter().map(|pipeline| &*pipeline.topology))?;
+    }
     let requested = Shutdown::new();
     let shutdowns = Arc::new(Mutex::new(Vec::new()));
     let hangups = listen(&shutdowns, &requested, settings.shutdown_timeout)?;
@@ -161,6 +172,7 @@ pub(crate) fn run(settings: Settings, output: Output) -> Result<(), Failure> {
         settings,
         host,
         running: Vec::new(),
+        listeners: Listeners::new(spans),
         runs: 0,
         ended,
         ends,
@@ -187,6 +199,11 @@ pub(crate) fn run(settings: Settings, output: Output) -> Result<(), Failure> {
     let outcome = supervisor.serve();
     for one in &mut supervisor.running {
         one.progress.finish();
+    }
+    // With the answers that are under way.
+    drop(supervisor);
+    if let Some(tracing) = tracing {
+        tracing.flush();
     }
     outcome
 }
@@ -267,6 +284,10 @@ impl Supervisor {
     fn start(&mut self, prepared: Prepared, from: Option<Start>) -> Result<u64, Failure> {
         let Prepared { pipeline, made, place } = prepared;
         let name = Arc::clone(&pipeline.topology.pipeline);
+        // A bounded run reads what is there; what is sent later belongs to another run.
+        if !self.settings.until_end {
+            self.listeners.bring_to(&pipeline.topology, &place.log)?;
+        }
         let before = self.running.iter().find(|one| *one.name() == name);
         let run = task::Run {
             topology: Arc::clone(&pipeline.topology),
@@ -413,6 +434,9 @@ impl Supervisor {
         for one in self.running.iter_mut().filter(|one| !one.ended) {
             one.progress.tick();
         }
+        if let Some(deadline) = self.requested.deadline() {
+            self.listeners.end(deadline);
+        }
         if !self.requested.is_requested() {
             self.judge_trials();
             if self.settings.watch {
@@ -427,8 +451,10 @@ impl Supervisor {
         };
         one.ended = true;
         one.progress.finish();
+        let name = Arc::clone(one.name());
+        self.listeners.close(&name);
         let why = result.as_ref().err().map(ToString::to_string);
-        self.board.update(one.name(), |entry| entry.ended = Some(why));
+        self.board.update(&name, |entry| entry.ended = Some(why));
         if let Err(failure) = summary::tell(one, result, &self.requested, self.output) {
             self.end_all(failure, first);
         }

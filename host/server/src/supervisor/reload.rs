@@ -263,6 +263,9 @@ impl Supervisor {
 
     /// Replaces the transforms of a run. Answers how long records stood still.
     pub(super) fn take_over(&mut self, index: usize, pipeline: Pipeline, made: Made) -> Result<Duration, Done> {
+        let log = Arc::clone(&self.running[index].place.log);
+        // An address that cannot be had refuses all of it.
+        self.listeners.bring_to(&pipeline.topology, &log)?;
         let one = &mut self.running[index];
         let parts = Arc::clone(&made.parts);
         match one.control.replace(&pipeline.topology.processes, parts, REPLACE_TIME) {
@@ -285,9 +288,17 @@ impl Supervisor {
                 });
                 Ok(replaced.pause)
             }
-            Err(ReplaceError::NotStarted(error)) => Err(Done::refused(vec![problem("E0701", error.to_string())])),
-            Err(error @ (ReplaceError::NotRunning | ReplaceError::OtherShape)) => {
-                Err(Done::refused(vec![problem(NOT_STARTED, error.to_string())]))
+            Err(error) => {
+                // Their own settings were fine before.
+                let before = Arc::clone(&one.pipeline.topology);
+                if let Err(failure) = self.listeners.bring_to(&before, &log) {
+                    tracing::error!(pipeline = &*before.pipeline, "{failure}");
+                }
+                let (code, why) = match error {
+                    ReplaceError::NotStarted(error) => ("E0701", error.to_string()),
+                    error @ (ReplaceError::NotRunning | ReplaceError::OtherShape) => (NOT_STARTED, error.to_string()),
+                };
+                Err(Done::refused(vec![problem(code, why)]))
             }
         }
     }
@@ -303,6 +314,8 @@ impl Supervisor {
         let gone = topics_that_go(&old.pipeline.topology, &new.pipeline.topology);
         let (before, linked, place) = (old.pipeline.clone(), old.made.linked.clone(), old.place.clone());
         let (name, file) = (Arc::clone(old.name()), before.file.clone());
+        self.listeners.hold_what_moves(&new.pipeline.topology, &new.place.log);
+        let old = &self.running[index];
         if have_same_members(&before.topology, &new.pipeline.topology) && new.pipeline.place == before.place {
             old.shutdown.comes_back();
         }
@@ -465,6 +478,7 @@ impl Supervisor {
         };
         self.running[index].progress.finish();
         self.running.remove(index);
+        self.listeners.close(&pipeline);
         self.board.remove(&pipeline);
         let receipt = self.receipt(at, began, pipeline, file, Cause::Watch, done);
         self.keep(receipt);
@@ -515,6 +529,7 @@ impl Supervisor {
                 // One that was started and has failed does not stay among those that run.
                 if self.running.iter().any(|one| one.pipeline.file == file) {
                     self.running.retain(|one| one.pipeline.file != file);
+                    self.listeners.close(&name);
                     self.board.remove(&name);
                 }
                 done

@@ -321,6 +321,7 @@ pub fn word_count(on_error: OnError, delivery: Delivery) -> Topology {
             topic(LETTERS, TopicRole::DeadLetter, PartitionCount::Fixed(1)),
         ],
         ingests: vec![],
+        listens: vec![],
         processes: vec![
             SubTopology {
                 id: 0,
