@@ -9,6 +9,7 @@
 //! | [`source::Source`] | `sources` | `task`, on the worker that owns partition 0 |
 //! | [`transform::Transform`] | `plugin` | `task`, on its worker's thread |
 //! | [`store::Store`], [`store::TaskState`] | `state` | `task`, through `transform` too |
+//! | [`store::StateView`] | `state` | `server`, and queries in `plugin`, beside the task |
 //! | [`sink::Sink`] | `sinks` | `task`, in deliver tasks |
 
 pub mod batch;
@@ -27,6 +28,7 @@ pub mod store;
 pub mod timer;
 pub mod topology;
 pub mod transform;
+pub mod view;
 
 pub use batch::Batch;
 pub use column::Column;

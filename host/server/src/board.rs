@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use parking_lot::RwLock;
 use plugin::Linked;
+use record::store::StateBackend;
 use record::topology::Topology;
 use task::{Control, Observer};
 
@@ -26,6 +27,8 @@ pub(crate) struct Entry {
     pub(crate) control: Control,
     /// The transforms, in the order of the plan.
     pub(crate) linked: Vec<Linked>,
+    /// Where its state is.
+    pub(crate) state: Arc<dyn StateBackend>,
     /// How it has ended, if it has: an error, or `None` when it was asked to.
     pub(crate) ended: Option<Option<String>>,
 }

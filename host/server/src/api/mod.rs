@@ -1,10 +1,12 @@
 //! The HTTP API: what runs, how it does, and reloads. Served on a thread of its own, so that nothing that
 //! happens here holds records up.
 
+mod format;
 mod guard;
 mod metrics;
 pub(crate) mod problem;
 pub(crate) mod routes;
+pub(crate) mod state;
 pub(crate) mod views;
 
 use std::net::SocketAddr;
@@ -78,6 +80,8 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(routes::reload))
         .routes(routes!(routes::reload_all))
         .routes(routes!(routes::receipts))
+        .routes(routes!(state::list))
+        .routes(routes!(state::read))
         .routes(routes!(routes::openapi))
 }
 

@@ -71,7 +71,7 @@ pub(super) async fn pipelines(State(api): Shared) -> Json<Pipelines> {
     Json(Pipelines { pipelines })
 }
 
-fn unknown(name: &str) -> Problem {
+pub(super) fn unknown(name: &str) -> Problem {
     Problem::not_found(
         format!("there is no pipeline `{name}` in this process"),
         "GET /v1/pipelines lists them",

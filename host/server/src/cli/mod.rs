@@ -16,6 +16,7 @@ mod remote;
 mod reset;
 mod run;
 mod schema;
+mod state;
 mod test;
 mod validate;
 mod watch;
@@ -55,6 +56,7 @@ enum Command {
     Run(run::RunArgs),
     Pipelines(pipelines::PipelinesArgs),
     Reload(reload::ReloadArgs),
+    State(state::StateArgs),
     Validate(validate::ValidateArgs),
     Graph(graph::GraphArgs),
     New(new::NewArgs),
@@ -96,6 +98,7 @@ fn dispatch(command: &Command, output: Output) -> Result<(), Failure> {
         Command::Run(args) => run::run(args, output),
         Command::Pipelines(args) => pipelines::run(args, output),
         Command::Reload(args) => reload::run(args, output),
+        Command::State(args) => state::run(args, output),
         Command::Validate(args) => validate::run(args, output),
         Command::Graph(args) => graph::run(args, output),
         Command::New(args) => new::run(args, output),

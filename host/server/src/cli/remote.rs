@@ -40,6 +40,19 @@ impl RemoteArgs {
     /// # Errors
     /// Nobody answers, or what it says is wrong.
     pub(crate) fn ask<T: DeserializeOwned>(&self, method: Method, path: &[&str]) -> Result<T, Failure> {
+        self.ask_with(method, path, &[])
+    }
+
+    /// As [`Self::ask`], with parameters.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub(crate) fn ask_with<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        parameters: &[(&str, &str)],
+    ) -> Result<T, Failure> {
         let mut url = self.api.clone();
         url.path_segments_mut()
             .map_err(|()| {
@@ -50,6 +63,9 @@ impl RemoteArgs {
             })?
             .pop_if_empty()
             .extend(path);
+        if !parameters.is_empty() {
+            url.query_pairs_mut().extend_pairs(parameters);
+        }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

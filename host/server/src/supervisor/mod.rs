@@ -306,6 +306,7 @@ impl Supervisor {
             observer: Arc::clone(&run.observer),
             control: run.control.clone(),
             linked: running.linked.clone(),
+            state: Arc::clone(&running.place.state),
             ended: None,
         });
         tracing::info!(

@@ -9,6 +9,8 @@
 )]
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod process;
+
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
