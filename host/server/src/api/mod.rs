@@ -5,6 +5,7 @@ mod format;
 mod guard;
 mod metrics;
 pub(crate) mod problem;
+mod query;
 pub(crate) mod routes;
 pub(crate) mod state;
 pub(crate) mod views;
@@ -82,12 +83,21 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(routes::receipts))
         .routes(routes!(state::list))
         .routes(routes!(state::read))
+        .routes(routes!(query::ask))
+        .routes(routes!(query::ask_plainly))
         .routes(routes!(routes::openapi))
 }
 
 /// The OpenAPI document of all routes.
 pub(crate) fn document() -> utoipa::openapi::OpenApi {
-    routes().split_for_parts().1
+    let mut document = routes().split_for_parts().1;
+    // The mark of a parameter that may hold slashes is the router's own.
+    let paths = std::mem::take(&mut document.paths.paths);
+    document.paths.paths = paths
+        .into_iter()
+        .map(|(path, item)| (path.replace("{*", "{"), item))
+        .collect();
+    document
 }
 
 fn router(api: Arc<Api>) -> Router {

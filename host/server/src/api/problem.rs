@@ -64,6 +64,10 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, title, detail)
     }
 
+    pub(super) fn bad_gateway(title: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_GATEWAY, title, detail)
+    }
+
     pub(super) fn internal(title: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, title, detail)
     }
