@@ -179,12 +179,15 @@ impl Store for MemoryStore {
     }
 
     fn apply(&mut self, changes: &mut dyn Iterator<Item = Change>, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        // Made before others have to wait, and what goes is dropped when they need not any more.
+        let changes: Vec<Change> = changes.collect();
+        let mut gone = Vec::with_capacity(changes.len());
         self.with_mut(|data| {
             for (key, value) in changes {
-                match value {
+                gone.push(match value {
                     Some(value) => data.entries.insert(key, value),
                     None => data.entries.remove(&key),
-                };
+                });
             }
             data.checkpoint = Some(checkpoint.clone());
         })
