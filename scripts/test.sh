@@ -33,6 +33,7 @@ cargo test --locked --workspace --no-run
 wasmill=${CARGO_TARGET_DIR:-target}/debug/wasmill
 "$wasmill" build plugins
 "$wasmill" build plugins/misbehaving/poison --out plugins/dist
+"$wasmill" build plugins/misbehaving/oracle --out plugins/dist
 
 packages=(--workspace)
 if [ "$quick" = no ]; then

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use parking_lot::RwLock;
 use plugin::Linked;
 use record::log::Log;
+use record::store::StateBackend;
 use record::topology::Topology;
 use task::{Control, Observer, Taps};
 
@@ -34,6 +35,8 @@ pub(crate) struct Entry {
     pub(crate) linked: Vec<Linked>,
     /// Other versions that run beside transforms, by their names.
     pub(crate) shadows: HashMap<Arc<str>, Shadow>,
+    /// Where its state is.
+    pub(crate) state: Arc<dyn StateBackend>,
     /// How it has ended, if it has: an error, or `None` when it was asked to.
     pub(crate) ended: Option<Option<String>>,
 }

@@ -222,7 +222,10 @@ fn it_says_what_runs_and_reloads_it() {
     // Each path of the document answers, and nothing else is in it.
     let document = process.json("/openapi.json");
     assert_eq!(document["openapi"], "3.1.0");
-    let paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
+    // Those that name something in a pipeline have tests of their own.
+    let is_plain = |path: &&String| !path.replace("{name}", "").contains('{');
+    let all = document["paths"].as_object().unwrap().keys();
+    let paths: Vec<&String> = all.filter(is_plain).collect();
     for path in &paths {
         // Events without end; what has a test of its own.
         if path.contains("/tap/") || path.contains("/dead-letters/") {

@@ -5,11 +5,14 @@ mod control;
 pub(crate) mod dead_letters;
 mod extract;
 mod flow;
+mod format;
 mod guard;
 mod metrics;
 pub(crate) mod problem;
+mod query;
 pub(crate) mod routes;
 pub(crate) mod tap;
+pub(crate) mod state;
 pub(crate) mod views;
 
 use std::net::SocketAddr;
@@ -93,12 +96,23 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(dead_letters::show))
         .routes(routes!(dead_letters::replay))
         .routes(routes!(dead_letters::discard))
+        .routes(routes!(state::list))
+        .routes(routes!(state::read))
+        .routes(routes!(query::ask))
+        .routes(routes!(query::ask_plainly))
         .routes(routes!(routes::openapi))
 }
 
 /// The OpenAPI document of all routes.
 pub(crate) fn document() -> utoipa::openapi::OpenApi {
-    routes().split_for_parts().1
+    let mut document = routes().split_for_parts().1;
+    // The mark of a parameter that may hold slashes is the router's own.
+    let paths = std::mem::take(&mut document.paths.paths);
+    document.paths.paths = paths
+        .into_iter()
+        .map(|(path, item)| (path.replace("{*", "{"), item))
+        .collect();
+    document
 }
 
 fn router(api: Arc<Api>) -> Router {

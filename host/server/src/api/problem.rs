@@ -71,6 +71,22 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, title, detail)
     }
 
+    pub(super) fn bad_request(title: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, title, detail)
+    }
+
+    pub(super) fn unavailable(title: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, title, detail)
+    }
+
+    pub(super) fn bad_gateway(title: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_GATEWAY, title, detail)
+    }
+
+    pub(super) fn internal(title: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, title, detail)
+    }
+
     pub(super) fn busy() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -67,8 +67,9 @@ pub(crate) fn run(args: &DlqArgs, output: Output) -> Result<(), Failure> {
     let path = ["v1", "pipelines", &name, "dead-letters"];
     match &args.command {
         Command::List { limit, before } => {
-            let mut params = vec![("limit", limit.to_string())];
-            params.extend(before.clone().map(|before| ("before", before)));
+            let limit = limit.to_string();
+            let mut params = vec![("limit", limit.as_str())];
+            params.extend(before.as_deref().map(|before| ("before", before)));
             let letters: Letters = args.remote.ask_with(Method::GET, &path, &params, None)?;
             list(&letters, output)
         }

@@ -18,6 +18,7 @@ mod remote;
 mod reset;
 mod run;
 mod schema;
+mod state;
 mod table;
 mod tap;
 mod test;
@@ -63,6 +64,7 @@ enum Command {
     Resume(control::ResumeArgs),
     Tap(tap::TapArgs),
     Dlq(dlq::DlqArgs),
+    State(state::StateArgs),
     Validate(validate::ValidateArgs),
     Graph(graph::GraphArgs),
     New(new::NewArgs),
@@ -108,6 +110,7 @@ fn dispatch(command: &Command, output: Output) -> Result<(), Failure> {
         Command::Resume(args) => control::resume(args, output),
         Command::Tap(args) => tap::run(args, output),
         Command::Dlq(args) => dlq::run(args, output),
+        Command::State(args) => state::run(args, output),
         Command::Validate(args) => validate::run(args, output),
         Command::Graph(args) => graph::run(args, output),
         Command::New(args) => new::run(args, output),

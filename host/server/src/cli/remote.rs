@@ -54,7 +54,7 @@ impl RemoteArgs {
         &self,
         method: Method,
         path: &[&str],
-        params: &[(&str, String)],
+        params: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<T, Failure> {
         let url = self.url(path, params)?;
@@ -77,7 +77,7 @@ impl RemoteArgs {
     pub(crate) fn events(
         &self,
         path: &[&str],
-        params: &[(&str, String)],
+        params: &[(&str, &str)],
         mut each: impl FnMut(&str, &str) -> Result<bool, Failure>,
     ) -> Result<(), Failure> {
         let url = self.url(path, params)?;
@@ -122,7 +122,7 @@ impl RemoteArgs {
         }
     }
 
-    fn url(&self, path: &[&str], params: &[(&str, String)]) -> Result<Url, Failure> {
+    fn url(&self, path: &[&str], params: &[(&str, &str)]) -> Result<Url, Failure> {
         let mut url = self.api.clone();
         url.path_segments_mut()
             .map_err(|()| {

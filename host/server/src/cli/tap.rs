@@ -38,9 +38,10 @@ pub(crate) struct TapArgs {
 /// Runs the command.
 pub(crate) fn run(args: &TapArgs, output: Output) -> Result<(), Failure> {
     let name = args.remote.pipeline(args.pipeline.as_deref())?;
-    let mut params = vec![("rate", args.rate.to_string())];
-    params.extend(args.key.clone().map(|key| ("key", key)));
-    params.extend(args.contains.clone().map(|text| ("contains", text)));
+    let rate = args.rate.to_string();
+    let mut params = vec![("rate", rate.as_str())];
+    params.extend(args.key.as_deref().map(|key| ("key", key)));
+    params.extend(args.contains.as_deref().map(|text| ("contains", text)));
     let mut left = args.count.unwrap_or(u64::MAX);
     if left == 0 {
         return Ok(());

@@ -343,6 +343,7 @@ impl Supervisor {
             control_topic: running.pipeline.control_topic.clone(),
             linked: running.made.linked.clone(),
             shadows: running.made.shadows.clone(),
+            state: Arc::clone(&running.place.state),
             ended: None,
         });
         tracing::info!(
