@@ -1,10 +1,14 @@
 //! The HTTP API: what runs, how it does, and reloads. Served on a thread of its own, so that nothing that
 //! happens here holds records up.
 
+mod control;
+mod extract;
+mod flow;
 mod guard;
 mod metrics;
 pub(crate) mod problem;
 pub(crate) mod routes;
+pub(crate) mod tap;
 pub(crate) mod views;
 
 use std::net::SocketAddr;
@@ -78,6 +82,9 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(routes::reload))
         .routes(routes!(routes::reload_all))
         .routes(routes!(routes::receipts))
+        .routes(routes!(control::pause))
+        .routes(routes!(control::resume))
+        .routes(routes!(tap::tap))
         .routes(routes!(routes::openapi))
 }
 
