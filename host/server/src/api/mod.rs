@@ -9,6 +9,7 @@ mod metrics;
 pub(crate) mod problem;
 pub(crate) mod routes;
 pub(crate) mod tap;
+mod ui;
 pub(crate) mod views;
 
 use std::net::SocketAddr;
@@ -96,6 +97,7 @@ pub(crate) fn document() -> utoipa::openapi::OpenApi {
 fn router(api: Arc<Api>) -> Router {
     let (router, _) = routes().split_for_parts();
     router
+        .merge(ui::router())
         .fallback(async || Problem::not_found("there is no such path", "GET /openapi.json lists all paths"))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(middleware::from_fn_with_state(Arc::clone(&api), bounded))

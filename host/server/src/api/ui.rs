@@ -37,10 +37,7 @@ const HEADERS: [(HeaderName, &str); 6] = [
     (header::X_FRAME_OPTIONS, "DENY"),
     (header::REFERRER_POLICY, "no-referrer"),
     (header::CACHE_CONTROL, "no-cache"),
-    (
-        HeaderName::from_static("cross-origin-resource-policy"),
-        "same-origin",
-    ),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
 /// Whether a path is one of the page's, which need no token: what they show they ask the API for.
@@ -131,7 +128,10 @@ mod tests {
         }
         for path in Page::iter() {
             let is_licence = path.starts_with("vendor/LICENSE-") || path == "vendor/NOTICE";
-            assert!(named.iter().any(|one| *one == *path) || is_licence, "nothing uses {path}");
+            assert!(
+                named.iter().any(|one| *one == *path) || is_licence,
+                "nothing uses {path}"
+            );
         }
     }
 
@@ -140,7 +140,15 @@ mod tests {
     fn nothing_makes_markup_of_text_or_asks_anybody_else() {
         for path in Page::iter().filter(|path| !path.starts_with("vendor/")) {
             let text = String::from_utf8(Page::get(&path).unwrap().data.into_owned()).unwrap();
-            for bad in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "https:", "style="] {
+            for bad in [
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "eval(",
+                "https:",
+                "style=",
+            ] {
                 assert!(!text.contains(bad), "{path} has {bad}");
             }
         }
@@ -164,7 +172,11 @@ mod tests {
             assert_eq!(answer.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
         }
         for nowhere in ["../Cargo.toml", "tests/mock.mjs", "vendor/package.json", ""] {
-            assert_eq!(file(nowhere, &HeaderMap::new()).status(), StatusCode::NOT_FOUND, "{nowhere}");
+            assert_eq!(
+                file(nowhere, &HeaderMap::new()).status(),
+                StatusCode::NOT_FOUND,
+                "{nowhere}"
+            );
         }
     }
 }

@@ -21,7 +21,7 @@ const CHARTS = [
     lines: [["p50", "Half within", []], ["p99", "99 % within", [8, 4]]],
   },
 ];
-const HEIGHT = 190;
+const HEIGHT = 180;
 
 function colours() {
   const style = getComputedStyle(document.documentElement);
@@ -39,7 +39,7 @@ function plot(chart, width) {
     cursor: { y: false, drag: { x: false, y: false } },
     scales: { x: { time: true }, y: { range: (_plot, _low, high) => [0, Math.max(high * 1.1, 1)] } },
     padding: [10, 8, 0, 0],
-    axes: [{ ...axis, space: 80, values: (_plot, all) => all.map((n) => time(n * 1000)) }, { ...axis, size: 62, values: (_plot, all) => all.map((n) => chart.axis(n)) }],
+    axes: [{ ...axis, space: 80, size: 30, values: (_plot, all) => all.map((n) => time(n * 1000)) }, { ...axis, size: 62, values: (_plot, all) => all.map((n) => chart.axis(n)) }],
     series: [{}, ...chart.lines.map(([, label, dash], i) => ({
       label,
       stroke: lines[i],

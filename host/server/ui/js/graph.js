@@ -96,10 +96,11 @@ export function graph(root, pipelineName, choose) {
     const number = s("text", { class: "edge-rate", x: way.x, y: way.y - 2 });
     const below = s("text", { class: "edge-label", x: way.x, y: way.y + 11 });
     const flow = s("path", { class: "edge-flow", d: way.path });
+    const back = s("rect", { class: "edge-back", rx: 4 });
     const element = s("g", { class: "edge" },
       s("title", { text: `${edge.from} to ${edge.to}${edge.port ? `, port ${edge.port}` : ""}${edge.topic ? `, through topic ${edge.topic}` : ""}` }),
-      s("path", { class: "edge-line", d: way.path, "marker-end": "url(#arrow)" }), flow, number, below);
-    element.parts = { number, below, flow };
+      s("path", { class: "edge-line", d: way.path, "marker-end": "url(#arrow)" }), flow, back, number, below);
+    element.parts = { number, below, flow, back, way };
     return element;
   };
 
@@ -181,13 +182,19 @@ export function graph(root, pipelineName, choose) {
       if (element) updateNode(node, element, pipeline, rates.get(node.name));
     }
     for (const [edge, element] of elements.edges) {
-      const { number, below, flow } = element.parts;
+      const { number, below, flow, back, way } = element.parts;
       const flowing = edgeRate(edge, edges, rates);
       const between = (pipeline.lag ?? []).filter((one) => one.topic === edge.topic);
       const lag = edge.topic && between.length ? between.reduce((sum, one) => sum + one.lag, 0) : undefined;
       setText(number, rate(flowing));
       const isPlain = !edge.port || edge.port === "out";
       setText(below, lag !== undefined ? `lag ${short(lag)}` : edge.topic ? "topic" : isPlain ? "" : fit(edge.port, 12));
+      // So that the line does not run through the text.
+      const width = 7.4 * Math.max(number.textContent.length, below.textContent.length) + 6;
+      setAttr(back, "x", way.x - width / 2);
+      setAttr(back, "y", way.y - 13);
+      setAttr(back, "width", width);
+      setAttr(back, "height", below.textContent === "" ? 16 : 28);
       setAttr(flow, "class", `edge-flow${flowing > 0 ? " is-moving" : ""}`);
       setAttr(flow, "stroke-width", (1.5 + Math.min(Math.log10(1 + (flowing || 0)), 5) * 0.5).toFixed(1));
     }
