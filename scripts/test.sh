@@ -2,9 +2,10 @@
 # All tests, against real services: scripts/test.sh [--quick] [arguments of cargo test]
 #
 # Checks the tools, builds the plugins of every language (scripts/languages.sh) and runs the tests that
-# they have, gets a browser for the web page (scripts/page.sh), starts Kafka, MariaDB and a MongoDB-protocol server on free loopback ports
-# (scripts/services.sh), runs every test, and stops what it started. `--quick` leaves out the other
-# languages, the services, and the crates whose tests need them.
+# they have, gets a browser for the web page (scripts/page.sh), starts Kafka, MariaDB and a
+# MongoDB-protocol server on free loopback ports (scripts/services.sh), runs every test, and stops what
+# it started. `--quick` leaves out the other languages, the services, and the crates whose tests need
+# them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/tools.sh

@@ -72,7 +72,7 @@ fn order(n: usize) -> String {
         8 | 13 | 18 => "bad",
         _ => "fine",
     };
-    let hostile = r"<img src=x onerror=\"window.hacked=1\"><script>window.hacked=1</script>";
+    let hostile = r#"<img src=x onerror=\"window.hacked=1\"><script>window.hacked=1</script>"#;
     format!(r#"{{"k":"k{}","v":"{hostile} {says} {n}"}}"#, n % 10)
 }
 
@@ -165,7 +165,14 @@ fn the_page_of_a_process_that_runs() {
     let lines: Vec<String> = (0..200).map(order).collect();
     std::fs::write(pipelines.join("orders.ndjson"), lines.join("\n") + "\n").unwrap();
 
-    let args = ["run", "pipelines", "--embedded", "--no-watch", "--listen", "127.0.0.1:0"];
+    let args = [
+        "run",
+        "pipelines",
+        "--embedded",
+        "--no-watch",
+        "--listen",
+        "127.0.0.1:0",
+    ];
     let mut child = command(dir, &args)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
