@@ -22,6 +22,8 @@ const CHARTS = [
   },
 ];
 const HEIGHT = 180;
+/** The least that is shown, in seconds. */
+const MINUTE = 60;
 
 function colours() {
   const style = getComputedStyle(document.documentElement);
@@ -37,7 +39,7 @@ function plot(chart, width) {
     height: HEIGHT,
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false } },
-    scales: { x: { time: true }, y: { range: (_plot, _low, high) => [0, Math.max(high * 1.1, 1)] } },
+    scales: { x: { time: true, range: (_plot, low, high) => [Math.min(low ?? 0, (high ?? 0) - MINUTE), high ?? MINUTE] }, y: { range: (_plot, _low, high) => [0, Math.max(high * 1.1, 1)] } },
     padding: [10, 8, 0, 0],
     axes: [{ ...axis, space: 80, size: 30, values: (_plot, all) => all.map((n) => time(n * 1000)) }, { ...axis, size: 62, values: (_plot, all) => all.map((n) => chart.axis(n)) }],
     series: [{}, ...chart.lines.map(([, label, dash], i) => ({

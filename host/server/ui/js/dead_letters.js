@@ -2,29 +2,34 @@
 
 import { get, path, post } from "./api.js";
 import { clear, h, keyed, setText } from "./dom.js";
-import { count, time } from "./format.js";
+import { clip, count, DASH, time } from "./format.js";
 import { live } from "./live.js";
 import { act, confirm, facts, inline, note, problem, toast, whole } from "./parts.js";
 import { headerList } from "./tap.js";
 
 const LIMIT = 50;
 const id = (letter) => `${letter.partition}:${letter.offset}`;
+const at = (letter) => letter.at ?? letter.timestamp;
 const plural = (n) => `${count(n)} dead letter${n === 1 ? "" : "s"}`;
 
-function origin(letter) {
-  const from = letter.origin;
-  return from ? `${from.topic}:${from.partition}:${from.offset}` : letter.topic ?? "–";
+function place(from) {
+  return from ? `${from.topic}:${from.partition}:${from.offset}` : DASH;
 }
 
 function content(letter) {
   const box = h("div", { class: "letter-body" });
-  box.append(facts([
-    ["Message", letter.message ?? "–"],
-    ["Code", letter.code ?? "–"],
-    ["Record", origin(letter)],
-    ["Kept at", `${letter.partition}:${letter.offset}`],
-    ["Failed", letter.at ? `${time(letter.at)}` : "–"],
-  ]));
+  const pairs = [
+    ["Message", clip(letter.message ?? DASH, 2_000)],
+    ["Code", letter.code ?? DASH],
+    ["Node", letter.plugin ? `${letter.node}, plugin ${letter.plugin}` : letter.node ?? DASH],
+    ["Record that was read", place(letter.input ?? letter.origin)],
+    ["Caused by", place(letter.origin)],
+    ["Time of the record", time(at(letter))],
+    ["Kept at", id(letter)],
+  ];
+  if (letter.timer) pairs.push(["Timer", letter.timer]);
+  box.append(facts(pairs));
+  if (letter.detail) box.append(h("h4", { text: "Detail" }), whole(letter.detail));
   box.append(h("h4", { text: "Key" }), whole(letter.key), h("h4", { text: "Value" }), whole(letter.value));
   if (letter.headers?.length) box.append(h("h4", { text: "Headers" }), headerList(letter.headers));
   return box;
@@ -69,7 +74,7 @@ export function deadLetters(root, pipeline) {
       onclick: () => act(open, () => toggle()),
     },
     h("span", { class: "letter-line" },
-      h("span", { class: "entry-time", text: time(letter.at) }),
+      h("span", { class: "entry-time", text: time(at(letter)) }),
       h("b", { text: letter.node ?? "–" }),
       h("code", { text: letter.code ?? "" }),
       state),
@@ -147,8 +152,8 @@ export function deadLetters(root, pipeline) {
     const isAll = keys === "all";
     const what = isAll ? "all open dead letters" : plural(keys.length);
     const texts = {
-      replay: ["Replay", `The records of ${what} go to the node that refused them once more. One that fails again becomes a new dead letter.`],
-      discard: ["Discard", `${isAll ? "All open dead letters" : `These ${plural(keys.length)}`} will not be offered for replay again. This cannot be taken back.`],
+      replay: ["Replay", `Each is written again to the topic that was read, as it was; others that read that topic see it twice. One that fails again becomes a new dead letter.`],
+      discard: ["Discard", `${isAll ? "All open dead letters" : `These ${plural(keys.length)}`} stay in their topic, and are no longer offered for replay. This cannot be taken back.`],
     };
     const [title, text] = texts[action];
     if (!(await confirm(`${title} ${what}?`, text, title))) return;
@@ -160,7 +165,7 @@ export function deadLetters(root, pipeline) {
     };
     const answer = await post(path([pipeline, "dead-letters", action]), body);
     const problems = answer.problems ?? [];
-    const done = answer.replayed ?? answer.discarded ?? 0;
+    const done = answer.done ?? answer.replayed ?? answer.discarded ?? 0;
     toast(`${plural(done)} ${action === "replay" ? "replayed" : "discarded"}`);
     for (const one of problems.slice(0, 3)) toast(typeof one === "string" ? one : one.message ?? one.title ?? JSON.stringify(one), true);
     chosen.clear();

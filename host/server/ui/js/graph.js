@@ -24,10 +24,12 @@ export function standing(node, pipeline, rates) {
   if (pipeline.state === "failed" || pipeline.state === "stopped" || pipeline.state === "paused") return pipeline.state;
   if (rates?.errors > 0) return "degraded";
   if (rates?.in > 0 || rates?.out > 0) return "running";
+  // A rate takes two answers of the API.
+  if (rates?.in === undefined && rates?.out === undefined) return "unknown";
   return "idle";
 }
 
-export const WORDS = { failed: "stands still", degraded: "errors", running: "flowing", idle: "idle", paused: "paused", stopped: "stopped" };
+export const WORDS = { failed: "stands still", degraded: "errors", running: "flowing", idle: "idle", paused: "paused", stopped: "stopped", unknown: "not known yet" };
 
 function fit(text, length) {
   return text.length > length ? `${text.slice(0, length - 1)}…` : text;
@@ -145,12 +147,15 @@ export function graph(root, pipelineName, choose) {
     const lag = node.lag ?? undefined;
     setText(lines.in, rate(rates?.in));
     setText(lines.out, node.kind === "topic" ? DASH : rate(rates?.out));
-    setText(lines.state, state === "degraded" ? `${rate(rates.errors)} errors` : WORDS[state] ?? state);
-    setAttr(lines.state, "class", `word is-${state}`);
     const more = [];
     if (rates?.p99 !== undefined) more.push(`p99 ${millis(rates.p99)}`);
     if (lag !== undefined) more.push(`lag ${short(lag)}`);
-    setText(lines.more, more.length ? ` · ${more.join(" · ")}` : "");
+    // Where all is well the mark says enough, and the numbers have the room.
+    const isBusy = more.length > 1 && state === "running";
+    const word = state === "degraded" ? `${rate(rates.errors)} errors` : WORDS[state] ?? state;
+    setText(lines.state, isBusy ? "" : word);
+    setAttr(lines.state, "class", `word is-${state}`);
+    setText(lines.more, `${more.length && !isBusy ? " · " : ""}${fit(more.join(" · "), isBusy ? 33 : 31 - word.length)}`);
     if (mark.dataset.state !== state) {
       mark.dataset.state = state;
       mark.replaceChildren(icon(state));

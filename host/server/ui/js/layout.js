@@ -2,7 +2,7 @@
 
 import dagre from "../vendor/dagre.esm.js";
 
-export const NODE = { width: 196, height: 92 };
+export const NODE = { width: 204, height: 92 };
 const LABEL = { width: 84, height: 34 };
 
 /** Rounded corners through the points that dagre gives. */

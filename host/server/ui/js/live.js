@@ -67,6 +67,7 @@ export async function refresh() {
   if (asking) return;
   asking = true;
   const restarted = failures > 0;
+  const isFirst = !live.loaded;
   try {
     await round();
     failures = 0;
@@ -80,7 +81,9 @@ export async function refresh() {
   } finally {
     asking = false;
   }
-  const usual = document.hidden ? HIDDEN_MS : EVERY_MS;
+  // The second answer makes the first rates.
+  const first = isFirst && failures === 0 ? EVERY_MS / 2 : EVERY_MS;
+  const usual = document.hidden ? HIDDEN_MS : first;
   const delay = failures === 0 ? usual : Math.min(EVERY_MS * 2 ** Math.min(failures - 1, 5), BACK_OFF_MAX_MS);
   live.retryAt = Date.now() + delay;
   timer = setTimeout(refresh, delay);

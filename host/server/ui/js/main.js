@@ -5,7 +5,7 @@ import { clear, h, setText } from "./dom.js";
 import { icon } from "./icons.js";
 import { live, refresh, start } from "./live.js";
 import { overview } from "./overview.js";
-import { askToken, show, toast } from "./parts.js";
+import { askToken, sentence, show, toast } from "./parts.js";
 import { pipeline, TABS } from "./pipeline.js";
 
 const element = (id) => document.getElementById(id);
@@ -56,7 +56,7 @@ function drawBanner() {
       h("button", { type: "button", text: "Try now", onclick: refresh }));
   }
   const needsToken = error.status === 401;
-  setText(banner.querySelector(".banner-text"), `${error.message}. ${needsToken ? "" : "What is shown is what was last known."}`);
+  setText(banner.querySelector(".banner-text"), `${sentence(error.message)} ${needsToken ? "" : "What is shown is what was last known."}`);
   setText(banner.querySelector(".banner-wait"), `Next try in ${Math.max(Math.ceil((live.retryAt - Date.now()) / 1000), 0)} s.`);
 }
 

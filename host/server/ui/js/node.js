@@ -31,6 +31,7 @@ function limits(transform) {
   const rest = Object.entries(all).filter(([name]) => !name.startsWith("memory_"));
   return [
     ["Memory, at most so far", meter(used, memory, memory ? `${bytes(used)} of ${bytes(memory)}` : bytes(used))],
+    ...(transform.limits ? [] : [["Limits", DASH]]),
     ...rest.map(([name, value]) => [`Limit: ${name.replace(/_(mib|bytes|ms)$/, "").replaceAll("_", " ")}`, limit(name, value)]),
   ];
 }

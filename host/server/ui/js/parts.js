@@ -146,7 +146,7 @@ export async function act(button, action) {
   try {
     await action();
   } catch (error) {
-    toast(error.detail ? `${error.message}: ${error.detail}` : error.message, true);
+    toast(`${sentence(error.message)}${error.detail ? ` ${sentence(error.detail)}` : ""}`, true);
   } finally {
     button.removeAttribute("aria-busy");
   }
@@ -157,10 +157,16 @@ export function note(text, kind = "empty") {
   return h("p", { class: kind, text });
 }
 
+/** What the API says, as a sentence. */
+export function sentence(text) {
+  const line = clip(text, 400);
+  return `${line.charAt(0).toUpperCase()}${line.slice(1)}${/[.!?…]$/.test(line) ? "" : "."}`;
+}
+
 /** What went wrong, where a view could not be filled. */
 export function problem(error) {
   return h("div", { class: "problem", role: "alert" },
-    h("strong", { text: clip(error.message, 400) }), error.detail ? h("span", { text: ` ${clip(error.detail, 400)}` }) : null);
+    h("strong", { text: sentence(error.message) }), error.detail ? h("span", { text: ` ${sentence(error.detail)}` }) : null);
 }
 
 /** A key or value on one line. */

@@ -93,7 +93,7 @@ export function pipeline(root, name, firstTab, firstNode) {
   });
   const cells = Object.fromEntries(COLUMNS.map(([id]) => [id, h("dd")]));
   const failures = h("ul", { class: "failures", "aria-label": "Partitions that stand still" });
-  const missing = h("p", { class: "hint" });
+  const missing = h("p", { class: "hint missing" });
   let shown;
   let inner;
   const go = (id, node) => {

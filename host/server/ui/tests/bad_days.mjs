@@ -108,7 +108,7 @@ withMock("a process that goes away: a banner, what was last known, and on again"
   await page.goto(`${mock.url}/#/pipelines/orders`);
   await page.locator("[data-node=parse]").waitFor();
   mock.world.isAway = true;
-  await page.getByRole("alert").getByText("does not answer").waitFor();
+  await page.getByRole("alert").getByText("The process does not answer.").waitFor();
   await page.getByText(/Next try in \d+ s/).waitFor();
   assert.equal(await page.locator("[data-node=parse]").isVisible(), true);
   await each.shot("api-away");
@@ -141,6 +141,7 @@ withMock("all of it by keyboard alone, the focus always in sight", {}, [], async
   await page.keyboard.press("ArrowRight");
   assert.equal(await page.evaluate(() => document.activeElement.dataset.node), "parse");
   await page.keyboard.press("Enter");
+  await page.locator(".panel:focus").waitFor();
   await tabTo(page, "#node-tab-details");
   await page.keyboard.press("ArrowRight");
   await page.keyboard.press("Tab");

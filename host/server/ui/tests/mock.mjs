@@ -79,7 +79,7 @@ function old() {
 }
 
 function letters() {
-  const one = (offset, value, message) => ({ partition: 0, offset, at: new Date(Date.now() - offset * 1000).toISOString(), node: "parse", code: "E0502", message, topic: "orders-dead-letters", origin: { topic: "orders-in", partition: 1, offset: 400 + offset }, key: `k${offset}`, value, headers: [["traceparent", "00-1"], [HOSTILE, HOSTILE]], state: "open" });
+  const one = (offset, value, message) => ({ partition: 0, offset, timestamp: Date.now() - offset * 1000, node: "parse", plugin: "order_parse@1.4.0", code: "bad-record", message, detail: offset === 2 ? HOSTILE : null, timer: null, input: { topic: "orders-in", partition: 1, offset: 400 + offset }, origin: { topic: "orders-in", partition: 1, offset: 400 + offset }, key: `k${offset}`, value, headers: [["traceparent", "00-1"], [HOSTILE, HOSTILE]], state: "open" });
   return [
     one(3, '{"order":12345678901234567890,"lines":[{"sku":"A-1","n":1}]}', "the order has no customer"),
     one(2, HOSTILE, HOSTILE),
@@ -141,7 +141,7 @@ function api(world, request, url, body) {
     const isAll = body.all;
     const hit = world.letters.filter((one) => one.state === "open" && (isAll || body.letters.some((each) => each.offset === one.offset)));
     for (const one of hit) one.state = which === "replay" ? "replayed" : "discarded";
-    return which === "replay" ? { replayed: hit.length, problems: [] } : { discarded: hit.length };
+    return { done: hit.length, problems: [] };
   }
   if (what === "dead-letters" && which) return world.letters.find((one) => one.offset === Number(item));
   if (what === "dead-letters") return { dead_letters: world.letters, next: null, total: world.letters.length };
