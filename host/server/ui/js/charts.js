@@ -105,6 +105,7 @@ export function charts(root, pipelineName) {
         one.place.replaceChildren(one.plot.root);
       } else if (one.plot.width !== width) one.plot.setSize({ width, height: HEIGHT });
       one.plot.setData(data);
+      setAttr(one.place, "data-samples", history.times.length);
       const said = one.chart.lines.map(([id, label]) => {
         const text = one.chart.show(history.series[id].at(-1) ?? undefined);
         setText(one.values.get(id), text);

@@ -27,6 +27,7 @@ export function rate(n) {
 
 export function millis(ms) {
   if (!known(ms)) return DASH;
+  if (ms === 0) return "0 ms";
   if (ms < 0.01) return `${(ms * 1000).toFixed(1)} µs`;
   if (ms < 10) return `${ms.toFixed(2)} ms`;
   if (ms < 1000) return `${Math.round(ms)} ms`;

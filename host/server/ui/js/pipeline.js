@@ -160,7 +160,9 @@ export function pipeline(root, name, firstTab, firstNode) {
       "dead-letters": () => deadLetters(body, name),
       receipts: () => receipts(body, name),
     };
-    inner = views[known]();
+    // By its address a tab that is left out may still be asked for.
+    const isHad = !ROUTES[known] || has(ROUTES[known]);
+    inner = isHad ? views[known]() : { destroy() {} };
     inner.tab = known;
     if (wanted) inner.filter?.(wanted);
     inner.draw?.();
