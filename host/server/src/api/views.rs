@@ -55,6 +55,33 @@ pub(crate) struct Failure {
     pub(crate) next: String,
 }
 
+/// What a plugin may use; the pipeline may set other limits than the usual.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Limits {
+    /// Of one instance.
+    memory_bytes: usize,
+    /// Processor time.
+    time_ms_per_record: u64,
+    /// Processor time that a call has at least.
+    time_ms_per_call: u64,
+    /// What one call may hand out.
+    output_bytes: usize,
+    /// Messages of an instance.
+    log_per_second: u32,
+}
+
+impl From<&record::topology::Limits> for Limits {
+    fn from(limits: &record::topology::Limits) -> Self {
+        Self {
+            memory_bytes: limits.memory_bytes,
+            time_ms_per_record: limits.time_ms_per_record,
+            time_ms_per_call: limits.time_ms_per_call,
+            output_bytes: limits.output_bytes,
+            log_per_second: limits.log_per_second,
+        }
+    }
+}
+
 /// A transform, and what it has used over all its instances.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Transform {
@@ -71,6 +98,7 @@ pub(crate) struct Transform {
     cpu_seconds: f64,
     memory_peak_bytes: usize,
     traps: u64,
+    limits: Option<Limits>,
 }
 
 /// A pipeline.
@@ -177,6 +205,12 @@ pub(super) fn state(entry: &Entry) -> (State, Option<String>) {
     }
 }
 
+fn limits(plan: &record::topology::Topology, transform: &str) -> Option<Limits> {
+    let mut nodes = plan.processes.iter().flat_map(|sub| &sub.nodes);
+    let node = nodes.find(|node| *node.name == *transform)?;
+    Some(Limits::from(&node.limits))
+}
+
 impl Pipeline {
     pub(super) fn of(entry: &Entry) -> Self {
         let counters = entry.observer.snapshot();
@@ -234,6 +268,7 @@ impl Pipeline {
                         cpu_seconds: usage.cpu.as_secs_f64(),
                         memory_peak_bytes: usage.memory_peak_bytes,
                         traps: usage.traps,
+                        limits: limits(&entry.topology, one.transform()),
                     }
                 })
                 .collect(),

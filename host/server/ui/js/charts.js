@@ -31,6 +31,12 @@ function colours() {
   return { lines: [1, 2, 3, 4].map((n) => of(`--line-${n}`)), text: of("--text-2"), grid: of("--border") };
 }
 
+/** The times that are drawn: all that there are, a minute at least. */
+function span({ data: [times] }) {
+  const last = times.at(-1) ?? Date.now() / 1000;
+  return [Math.min(times[0] ?? last, last - MINUTE), last];
+}
+
 function plot(chart, width) {
   const { lines, text, grid } = colours();
   const axis = { stroke: text, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1 }, font: "11px system-ui, sans-serif" };
@@ -39,7 +45,7 @@ function plot(chart, width) {
     height: HEIGHT,
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false } },
-    scales: { x: { time: true, range: (_plot, low, high) => [Math.min(low ?? 0, (high ?? 0) - MINUTE), high ?? MINUTE] }, y: { range: (_plot, _low, high) => [0, Math.max(high * 1.1, 1)] } },
+    scales: { x: { time: true, range: span }, y: { range: (_plot, _low, high) => [0, Math.max(high * 1.1, 4)] } },
     padding: [10, 8, 0, 0],
     axes: [{ ...axis, space: 80, size: 30, values: (_plot, all) => all.map((n) => time(n * 1000)) }, { ...axis, size: 62, values: (_plot, all) => all.map((n) => chart.axis(n)) }],
     series: [{}, ...chart.lines.map(([, label, dash], i) => ({

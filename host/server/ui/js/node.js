@@ -9,11 +9,10 @@ import { facts, tabs } from "./parts.js";
 import { state as stateBrowser } from "./state.js";
 import { tap } from "./tap.js";
 
-/** What a limit is, by its name in the pipeline: sizes end in _mib or _bytes, times in _ms. */
+/** What a limit is; its unit is in its name. */
 function limit(name, value) {
-  if (name.endsWith("_mib")) return bytes(Number(value) * 1024 ** 2);
-  if (name.endsWith("_bytes")) return bytes(Number(value));
-  if (name.endsWith("_ms")) return millis(Number(value));
+  if (/_bytes(_|$)/.test(name)) return bytes(Number(value));
+  if (/_ms(_|$)/.test(name)) return millis(Number(value));
   return typeof value === "number" ? count(value) : String(value);
 }
 
@@ -26,13 +25,13 @@ function meter(used, most, words) {
 
 function limits(transform) {
   const all = transform.limits ?? {};
-  const memory = all.memory_bytes ?? (all.memory_mib === undefined ? undefined : all.memory_mib * 1024 ** 2);
+  const memory = all.memory_bytes;
   const used = transform.memory_peak_bytes;
   const rest = Object.entries(all).filter(([name]) => !name.startsWith("memory_"));
   return [
     ["Memory, at most so far", meter(used, memory, memory ? `${bytes(used)} of ${bytes(memory)}` : bytes(used))],
     ...(transform.limits ? [] : [["Limits", DASH]]),
-    ...rest.map(([name, value]) => [`Limit: ${name.replace(/_(mib|bytes|ms)$/, "").replaceAll("_", " ")}`, limit(name, value)]),
+    ...rest.map(([name, value]) => [`Limit: ${name.replace(/_(bytes|ms)(?=_|$)/, "").replaceAll("_", " ")}`, limit(name, value)]),
   ];
 }
 

@@ -70,7 +70,7 @@ function update(item, pipeline) {
   setText(cells.p99, millis(rates.p99));
   setText(cells.dead, count(pipeline.counters?.dead_letters));
   setAttr(cells.dead, "class", pipeline.counters?.dead_letters > 0 ? "is-warning" : null);
-  const parts = [counted(pipeline.transforms, "transform"), counted(pipeline.sinks, "sink"), `for ${since(pipeline.started)}`, pipeline.file];
+  const parts = [counted(pipeline.transforms, "transform"), counted(pipeline.sinks, "sink"), pipeline.started && `for ${since(pipeline.started)}`, pipeline.file];
   setText(about, parts.filter(Boolean).join(" · "));
   drawSpark(line, history?.series.read ?? []);
 }

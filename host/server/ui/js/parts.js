@@ -117,7 +117,7 @@ export function askToken(why) {
     dialog.append(
       h("h2", { text: "Token" }),
       h("p", { text: why }),
-      h("label", { for: "token-field", text: "Token of --tokens, kept until this tab is closed" }),
+      h("label", { for: "token-field", class: "hint", text: "Token of --tokens, kept until this tab is closed" }),
       field,
       h("div", { class: "buttons" },
         h("button", { type: "button", text: "Cancel", onclick: () => dialog.close() }),

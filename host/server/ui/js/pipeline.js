@@ -119,7 +119,7 @@ export function pipeline(root, name, firstTab, firstNode) {
     setBadge(state, now.state);
     setText(why, now.why ?? "");
     why.hidden = !now.why;
-    setText(about, `${now.file ?? ""}, for ${since(now.started)}`);
+    setText(about, [now.file, now.started && `for ${since(now.started)}`].filter(Boolean).join(" · "));
     setText(cells.read, rate(rates.read));
     setText(cells.written, rate(rates.written));
     setText(cells.delivered, rate(rates.delivered));
@@ -133,6 +133,7 @@ export function pipeline(root, name, firstTab, firstNode) {
     const isOver = now.state === "stopped" || now.state === "failed";
     pause.hidden = isPaused || isOver || !has("/v1/pipelines/{name}/pause");
     resume.hidden = !isPaused || isOver || !has("/v1/pipelines/{name}/resume");
+    reload.hidden = isOver || !has("/v1/pipelines/{name}/reload");
     keyed(failures, now.failures ?? [], (one) => `${one.at} ${one.node}`, failureElement);
     failures.hidden = !now.failures?.length;
     const without = Object.entries(ROUTES).filter(([, route]) => !has(route)).map(([id]) => id);

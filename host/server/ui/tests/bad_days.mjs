@@ -168,3 +168,31 @@ withMock("all of it by keyboard alone, the focus always in sight", {}, [], async
   await page.keyboard.press("o");
   await page.getByRole("heading", { name: "Pipelines" }).waitFor();
 });
+
+withMock("hostile and huge records on a phone, in the dark", { width: 360, height: 740, colorScheme: "dark" }, [], async (page, mock, each) => {
+  for (const place of ["bad-day", "orders/graph/parse", "orders/dead-letters", "orders/charts"]) {
+    await page.goto(`${mock.url}/#/pipelines/${place}`);
+    await page.locator("#pipeline-panel > *").first().waitFor();
+    await each.check(place);
+  }
+  await page.goto(`${mock.url}/#/pipelines/orders/dead-letters`);
+  const heads = page.locator(".letter-head");
+  await heads.first().waitFor();
+  for (let i = 0; i < 4; i += 1) await heads.nth(i).click();
+  await page.waitForFunction(() => document.querySelectorAll(".letter-body").length === 4);
+  await each.check("dead letters");
+  await each.shot("phone-dead-letters-hostile");
+  await page.getByRole("button", { name: "Reload" }).click();
+  await page.getByText("Reload #1: applied").waitFor();
+  await page.getByRole("button", { name: "Reload" }).click();
+  await page.getByText("Reload #2: refused").waitFor();
+  await page.getByRole("tab", { name: "Receipts" }).click();
+  await page.locator(".receipt").nth(1).waitFor();
+  await each.shot("phone-receipts");
+  await page.goto(`${mock.url}/#/pipelines/orders/graph/enrich`);
+  await page.getByRole("tab", { name: "State" }).click();
+  await page.locator(".entries-table button", { hasText: "<img src=x onerror" }).click();
+  await page.locator(".open-row pre").waitFor();
+  await each.check("state");
+  await each.shot("phone-state");
+});

@@ -14,6 +14,8 @@ export const POLICY = "default-src 'self'; base-uri 'none'; form-action 'none'; 
 export const HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>';
 const BOUNDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
+const LIMITS = { memory_bytes: 134217728, time_ms_per_record: 10, time_ms_per_call: 1000, output_bytes: 16777216, log_per_second: 100 };
+
 function counts(n, middle) {
   const all = BOUNDS.map((_, i) => Math.round(n * Math.exp(-((i - middle) ** 2))));
   return { p50_ms: BOUNDS[middle] * 900, p99_ms: BOUNDS[middle + 2] * 900, bounds: BOUNDS, counts: [...all, 0] };
@@ -31,8 +33,8 @@ function orders(world) {
     counters: { records_read: n, records_written: Math.floor(n * 1.7), records_ingested: 0, records_delivered: Math.floor(n * 0.7), dead_letters: world.letters.length, records_skipped: 0, commits: Math.floor(n / 500), aborts: 0 },
     failures: [],
     transforms: [
-      { name: "parse", plugin: "order_parse 1.4.0", digest: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", stores: [], calls: n, records: n, failed_records: 3, cpu_seconds: n * 4e-6, memory_peak_bytes: 2_400_000, traps: 0, limits: { memory_mib: 128, time_ms: 10, output_bytes: 16777216 } },
-      { name: "enrich", plugin: "enrich 0.9.2", digest: "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752", stores: ["customers", "seen"], calls: n, records: n, failed_records: 0, cpu_seconds: n * 9e-6, memory_peak_bytes: 90_000_000, traps: 1, limits: { memory_mib: 128, time_ms: 10, output_bytes: 16777216 } },
+      { name: "parse", plugin: "order_parse 1.4.0", digest: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", stores: [], calls: n, records: n, failed_records: 3, cpu_seconds: n * 4e-6, memory_peak_bytes: 2_400_000, traps: 0, limits: LIMITS },
+      { name: "enrich", plugin: "enrich 0.9.2", digest: "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752", stores: ["customers", "seen"], calls: n, records: n, failed_records: 0, cpu_seconds: n * 9e-6, memory_peak_bytes: 90_000_000, traps: 1, limits: LIMITS },
     ],
     sinks: ["warehouse"],
     lag: [0, 1, 2].map((partition) => ({ group: "orders", topic: "orders-in", partition, committed: n, end: n + 17 * partition, lag: 17 * partition })),

@@ -70,6 +70,7 @@ clicked("the graph, a node, its numbers", {}, async (page, each) => {
   await page.locator("[data-node=count]").click();
   await page.locator(".panel .facts").getByText(/^[0-9a-f]{64}$/).waitFor();
   await page.locator(".panel").getByText(/word_count \d/).first().waitFor();
+  await page.locator(".panel").getByText(/ of 128.0 MiB/).waitFor();
   await each.shot("node");
 });
 
