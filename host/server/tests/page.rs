@@ -198,3 +198,9 @@ fn the_page_of_a_process_that_runs() {
 fn the_page_on_bad_days() {
     click_through("bad_days.mjs", "");
 }
+
+/// Rates, quantiles, the layout, how values are written.
+#[test]
+fn what_the_page_computes() {
+    click_through("units.mjs", "");
+}

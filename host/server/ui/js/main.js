@@ -28,6 +28,8 @@ function place() {
 
 function route() {
   const { name, tab, node } = place();
+  // What was said belongs to what was looked at.
+  clear(element("toasts"));
   if (view && viewName === name) {
     view.open?.(tab, node);
     return;

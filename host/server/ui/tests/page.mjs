@@ -66,6 +66,13 @@ clicked("the graph, a node, its numbers", {}, async (page, each) => {
   await page.getByRole("link", { name: "words" }).click();
   for (const name of ["lines", "split", "count", "word-counts"]) await page.locator(`[data-node="${name}"]`).waitFor();
   await flows(page, ".edge-rate");
+  // Whoever wants less motion sees none.
+  await page.locator(".edge-flow.is-moving").first().waitFor({ state: "attached" });
+  const moving = () => page.evaluate(() => document.getAnimations().filter((one) => one.playState === "running").length);
+  assert.equal(await moving(), 0);
+  await page.emulateMedia({ reducedMotion: "no-preference" });
+  assert.notEqual(await moving(), 0);
+  await page.emulateMedia({ reducedMotion: "reduce" });
   await each.shot("graph");
   await page.locator("[data-node=count]").click();
   await page.locator(".panel .facts").getByText(/^[0-9a-f]{64}$/).waitFor();
