@@ -66,16 +66,35 @@ export function since(when) {
   return Number.isNaN(at) ? DASH : millis(Math.max(Math.round((Date.now() - at) / 1000), 0) * 1000);
 }
 
+/** The bytes of a text in UTF-8, as base64. */
+export function toBase64(text) {
+  let bytes = "";
+  for (const byte of new TextEncoder().encode(text)) bytes += String.fromCharCode(byte);
+  return btoa(bytes);
+}
+
+/** Bytes as the text that they are, or as base64. */
+function fromBase64(base64) {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)));
+    // What has control characters is no text.
+    if (!/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/.test(text)) return { text, kind: "text" };
+  } catch {
+    // Not UTF-8.
+  }
+  return { text: base64, kind: "base64" };
+}
+
 /**
  * A key or value as text: `{ text, kind }`, where kind is `null`, `text` or `base64`. The API gives text,
- * null or `{"base64": ...}`; stores say by `encoding` that a text is base64.
+ * null or `{"base64": ...}`; stores say by `encoding` that a text is base64, which may be that of a text.
  */
 export function shown(value, encoding) {
   if (value === null || value === undefined) return { text: "null", kind: "null" };
-  if (encoding === "base64" && typeof value === "string") return { text: value, kind: "base64" };
+  if (encoding === "base64" && typeof value === "string") return fromBase64(value);
   if (typeof value === "string") return { text: value, kind: "text" };
   if (typeof value === "object" && Object.keys(value).length === 1 && typeof value.base64 === "string") {
-    return { text: value.base64, kind: "base64" };
+    return fromBase64(value.base64);
   }
   return { text: json(value), kind: "text" };
 }

@@ -157,6 +157,11 @@ export function note(text, kind = "empty") {
   return h("p", { class: kind, text });
 }
 
+/** A field under its label. */
+export function field(label, input) {
+  return h("div", { class: "field" }, h("label", { for: input.id, text: label }), input);
+}
+
 /** What the API says, as a sentence. */
 export function sentence(text) {
   const line = clip(text, 400);

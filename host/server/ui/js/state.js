@@ -2,8 +2,8 @@
 
 import { get, path } from "./api.js";
 import { clear, h, setText } from "./dom.js";
-import { json, shown } from "./format.js";
-import { act, inline, note, problem, whole } from "./parts.js";
+import { json, shown, toBase64 } from "./format.js";
+import { act, field, inline, note, problem, whole } from "./parts.js";
 
 const LIMIT = 50;
 
@@ -14,7 +14,8 @@ export function state(root, pipeline, transform) {
   const store = h("select", { id: "state-store" });
   const partition = h("select", { id: "state-partition" });
   const how = h("select", { id: "state-how" },
-    h("option", { value: "prefix", text: "Key begins with" }), h("option", { value: "key", text: "Key is" }));
+    h("option", { value: "prefix", text: "Key begins with" }), h("option", { value: "key", text: "Key is" }),
+    h("option", { value: "key64", text: "Key is, in base64" }));
   const text = h("input", { id: "state-text", type: "text", autocomplete: "off", spellcheck: "false" });
   const look = h("button", { type: "button", class: "primary", text: "Look up" });
   const about = h("p", { class: "hint", role: "status", text: "Asking…" });
@@ -24,10 +25,10 @@ export function state(root, pipeline, transform) {
   const more = h("button", { type: "button", text: "More", hidden: true });
   const result = h("div");
   const fields = h("div", { class: "fields", hidden: true },
-    h("label", { for: "state-store" }, h("span", { text: "Store" }), store),
-    h("label", { for: "state-partition" }, h("span", { text: "Partition" }), partition),
-    h("label", { for: "state-how" }, h("span", { text: "How" }), how),
-    h("label", { for: "state-text" }, h("span", { text: "Key" }), text),
+    field("Store", store),
+    field("Partition", partition),
+    field("How", how),
+    field("Key", text),
     h("div", { class: "buttons" }, look));
   root.append(fields, about, result, table, more);
 
@@ -50,21 +51,22 @@ export function state(root, pipeline, transform) {
     return line;
   };
   const chosen = () => stores.find((one) => one.name === store.value);
+  /** Numbers have no beginning that would say anything. */
+  const isNumber = () => Boolean(chosen()?.key_format?.endsWith("-le"));
   const describe = () => {
-    const one = chosen();
-    // Numbers have no beginning that would say anything.
-    const isNumber = one?.key_format?.endsWith("-le");
-    how.disabled = Boolean(isNumber);
-    if (isNumber) how.value = "key";
-    else how.value ||= "prefix";
+    how.disabled = isNumber();
+    how.value = isNumber() ? "key" : "prefix";
   };
   const ask = async (isMore) => {
     result.replaceChildren();
     const given = text.value;
-    const isExact = how.value === "key" && given !== "";
+    const isExact = how.value.startsWith("key") && given !== "";
+    // Whatever the format, a key is its bytes: as base64 each can be given.
+    const encoding = isNumber() ? undefined : "base64";
+    const key = encoding && how.value !== "key64" ? toBase64(given) : given;
     const params = isExact
-      ? { key: given, partition: partition.value }
-      : { prefix: how.value === "prefix" ? given : "", limit: LIMIT, partition: partition.value, ...(isMore ? next : {}) };
+      ? { key, encoding, partition: partition.value }
+      : { prefix: how.value === "prefix" ? key : "", after: isMore ? next : undefined, encoding, limit: LIMIT, partition: partition.value };
     if (!isMore) clear(rows);
     more.hidden = true;
     let answer;
@@ -82,7 +84,7 @@ export function state(root, pipeline, transform) {
     table.hidden = rows.childElementCount === 0;
     if (table.hidden) result.replaceChildren(note("Nothing is stored there."));
     more.hidden = !answer.more;
-    next = { after: answer.after, encoding: answer.after_encoding };
+    next = answer.after;
     const one = chosen();
     setText(about, `${rows.querySelectorAll("tr:not(.open-row)").length} shown${answer.more ? ", there are more" : ""}. `
       + `Keys ${one?.key_format ?? "–"}, values ${one?.value_format ?? "–"}. ${one?.doc ?? ""}`);

@@ -3,7 +3,7 @@
 import { events, path } from "./api.js";
 import { clear, h, setText } from "./dom.js";
 import { count, time } from "./format.js";
-import { inline, problem, whole } from "./parts.js";
+import { field, inline, problem, whole } from "./parts.js";
 
 const RECORDS_MAX = 200;
 /** Records of a stream that is quicker than the screen wait here; of more the oldest are dropped. */
@@ -50,19 +50,17 @@ export function tap(root, pipeline, node) {
   let dropped = 0;
   let waiting = [];
   let frame;
-  const field = (id, label, props) => {
-    const input = h("input", { id, autocomplete: "off", spellcheck: "false", ...props });
-    return [input, h("label", { for: id }, h("span", { text: label }), input)];
-  };
-  const [rate, rateLabel] = field("tap-rate", "Records a second", { type: "number", min: 1, max: 1000, value: 10 });
-  const [key, keyLabel] = field("tap-key", "Key is", { type: "text" });
-  const [contains, containsLabel] = field("tap-contains", "Value contains", { type: "text" });
+  const input = (id, props) => h("input", { id, autocomplete: "off", spellcheck: "false", ...props });
+  const rate = input("tap-rate", { type: "number", min: 1, max: 1000, value: 10 });
+  const key = input("tap-key", { type: "text" });
+  const contains = input("tap-contains", { type: "text" });
   const status = h("p", { class: "hint", role: "status", text: "Records are shown while it is on; nothing is held up by it." });
   const trouble = h("div");
   const list = h("ol", { class: "entries", "aria-label": `Records of ${node}` });
   const button = h("button", { type: "button", class: "primary", text: "Start" });
   const tidy = h("button", { type: "button", text: "Clear", onclick: () => clear(list) });
-  const fields = h("div", { class: "fields" }, rateLabel, keyLabel, containsLabel, h("div", { class: "buttons" }, button, tidy));
+  const fields = h("div", { class: "fields" }, field("Records a second", rate), field("Key is", key), field("Value contains", contains),
+    h("div", { class: "buttons" }, button, tidy));
 
   const tell = () => setText(status, `${stream ? "On" : "Off"}: ${count(seen)} seen${dropped ? `, ${count(dropped)} left out by the rate` : ""}; the last ${RECORDS_MAX} are kept.`);
   const draw = () => {
@@ -80,7 +78,7 @@ export function tap(root, pipeline, node) {
     stream = undefined;
     button.textContent = "Start";
     button.setAttribute("aria-pressed", "false");
-    for (const input of [rate, key, contains]) input.disabled = false;
+    for (const each of [rate, key, contains]) each.disabled = false;
   };
   const start = async () => {
     const own = new AbortController();
@@ -90,7 +88,7 @@ export function tap(root, pipeline, node) {
     trouble.replaceChildren();
     button.textContent = "Stop";
     button.setAttribute("aria-pressed", "true");
-    for (const input of [rate, key, contains]) input.disabled = true;
+    for (const each of [rate, key, contains]) each.disabled = true;
     setText(status, "Connecting…");
     const url = path([pipeline, "tap", node], { rate: rate.value, key: key.value, contains: contains.value });
     try {
@@ -117,8 +115,8 @@ export function tap(root, pipeline, node) {
       tell();
     } else start();
   });
-  for (const input of [rate, key, contains]) {
-    input.addEventListener("keydown", (event) => {
+  for (const each of [rate, key, contains]) {
+    each.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && !stream) start();
     });
   }

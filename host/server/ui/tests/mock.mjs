@@ -108,14 +108,21 @@ function tap(response, url) {
 }
 
 function page(url) {
-  const from = Number(url.searchParams.get("after") ?? 0);
-  const prefix = url.searchParams.get("prefix") ?? "";
-  const key = url.searchParams.get("key");
+  const isBase64 = url.searchParams.get("encoding") === "base64";
+  const given = (name) => {
+    const text = url.searchParams.get(name);
+    return text !== null && isBase64 ? Buffer.from(text, "base64").toString() : text;
+  };
+  const from = Number(given("after") ?? 0);
+  const prefix = given("prefix") ?? "";
+  const key = given("key");
+  const out = (text) => (isBase64 ? Buffer.from(text).toString("base64") : text);
   const entry = (i) => ({ partition: i % 3, key: i === 1 ? HOSTILE : `customer-${i}`, value: i === 2 ? 18446744073709551615n : i === 3 ? "/wD+" : { name: HOSTILE, n: i }, ...(i === 3 ? { value_encoding: "base64" } : {}) });
   const all = Array.from({ length: 120 }, (_, i) => entry(i)).filter((one) => (key === null ? one.key.startsWith(prefix) : one.key === key));
+  for (const one of all) Object.assign(one, { key: out(one.key) }, isBase64 ? { key_encoding: "base64" } : {});
   if (key !== null) return all[0];
   const entries = all.slice(from, from + 50);
-  return { entries, more: from + 50 < all.length, after: String(from + 50) };
+  return { entries, more: from + 50 < all.length, after: out(String(from + 50)) };
 }
 
 const big = (value) => JSON.stringify(value, (_key, one) => (typeof one === "bigint" ? JSON.rawJSON?.(String(one)) ?? `#${one}#` : one)).replace(/"#(\d+)#"/g, "$1");

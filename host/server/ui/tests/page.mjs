@@ -25,14 +25,14 @@ async function has(route) {
   return Object.keys(paths).some((one) => one.startsWith(route));
 }
 
-/** `route`: what the process must have for it. */
-function clicked(name, options, run, route) {
+/** `route`: what the process must have for it; `expected`: what the console may say. */
+function clicked(name, options, run, route, expected = []) {
   test(name, async (context) => {
     if (route && !(await has(route))) {
       context.skip(`this process has no ${route}`);
       return;
     }
-    const each = await tab(browser, options);
+    const each = await tab(browser, options, expected);
     try {
       await run(each.page, each);
       await each.check(name);
@@ -110,11 +110,15 @@ clicked("state is looked up by prefix and by key", {}, async (page, each) => {
   await page.waitForFunction(() => document.querySelectorAll(".entries-table tbody tr").length === 1);
   await page.locator(".entries-table").getByText("quick", { exact: true }).waitFor();
   await each.shot("state");
-  await page.getByLabel("How").selectOption("key");
+  await page.getByLabel("How", { exact: true }).selectOption("key");
+  await page.getByLabel("Key", { exact: true }).fill("quick");
+  await page.keyboard.press("Enter");
+  await page.getByText(/^1 shown/).waitFor();
+  await page.waitForFunction(() => document.querySelectorAll(".entries-table tbody tr").length === 1);
   await page.getByLabel("Key", { exact: true }).fill("nothing-like-it");
   await page.getByRole("button", { name: "Look up" }).click();
   await page.getByText("No such key").waitFor();
-}, "/v1/pipelines/{name}/state");
+}, "/v1/pipelines/{name}/state", ["status of 404"]);
 
 clicked("dead letters are shown and replayed, hostile ones too", {}, async (page, each) => {
   await page.goto(`${URL_OF}/#/pipelines/orders/dead-letters`);

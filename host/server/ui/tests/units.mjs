@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bytes, clip, count, json, millis, parse, pretty, rate, short, shown } from "../js/format.js";
+import { bytes, clip, count, json, millis, parse, pretty, rate, short, shown, toBase64 } from "../js/format.js";
 import { edgeRate, History, quantile } from "../js/history.js";
 import { curve, layout, NODE } from "../js/layout.js";
 
@@ -28,6 +28,8 @@ test("keys and values in each form of the API", () => {
   assert.deepEqual(shown("null"), { text: "null", kind: "text" });
   assert.deepEqual(shown({ base64: "/w==" }), { text: "/w==", kind: "base64" });
   assert.deepEqual(shown("/w==", "base64"), { text: "/w==", kind: "base64" });
+  assert.deepEqual(shown(toBase64("grün\n"), "base64"), { text: "grün\n", kind: "text" });
+  assert.deepEqual(shown(toBase64("a\0"), "base64"), { text: "YQA=", kind: "base64" });
   assert.deepEqual(shown({ base64: "/w==", n: 1 }), { text: '{"base64":"/w==","n":1}', kind: "text" });
   assert.equal(json({ a: [2n ** 64n, null, "x\n"] }), '{"a":[18446744073709551616,null,"x\\n"]}');
   assert.equal(parse('{"a":1.5,"b":7}').a, 1.5);
