@@ -92,13 +92,13 @@ pub(crate) struct Transform {
     digest: String,
     /// The stores that it keeps.
     stores: Vec<String>,
+    limits: Option<Limits>,
     calls: u64,
     records: u64,
     failed_records: u64,
     cpu_seconds: f64,
     memory_peak_bytes: usize,
     traps: u64,
-    limits: Option<Limits>,
 }
 
 /// A pipeline.
@@ -262,13 +262,13 @@ impl Pipeline {
                         plugin: format!("{} {}", about.name, about.version),
                         digest: one.compiled().digest().to_owned(),
                         stores: about.stores.iter().map(|store| store.name.clone()).collect(),
+                        limits: limits(&entry.topology, one.transform()),
                         calls: usage.calls,
                         records: usage.records,
                         failed_records: usage.failed_records,
                         cpu_seconds: usage.cpu.as_secs_f64(),
                         memory_peak_bytes: usage.memory_peak_bytes,
                         traps: usage.traps,
-                        limits: limits(&entry.topology, one.transform()),
                     }
                 })
                 .collect(),

@@ -29,7 +29,7 @@ export function standing(node, pipeline, rates) {
   return "idle";
 }
 
-export const WORDS = { failed: "stands still", degraded: "errors", running: "flowing", idle: "idle", paused: "paused", stopped: "stopped", unknown: "not known yet" };
+export const WORDS = { failed: "stands still", degraded: "errors", running: "flowing", idle: "idle", paused: "paused", stopped: "stopped", unknown: "not known" };
 
 function fit(text, length) {
   return text.length > length ? `${text.slice(0, length - 1)}…` : text;

@@ -86,7 +86,7 @@ export function pipeline(root, name, firstTab, firstNode) {
       const answer = await post(path([name, "reload"]));
       for (const one of answer.receipts ?? []) {
         const what = one.problems?.[0]?.message ?? (one.changes ?? []).map((each) => `${each.part} ${each.name}: ${each.what}`).join("; ");
-        toast(`Reload #${one.id}: ${one.outcome}${what ? `, ${what}` : ""}`, one.outcome === "refused");
+        toast(`Reload #${one.id}: ${one.outcome.replaceAll("_", " ")}${what ? `, ${what}` : ""}`, one.outcome === "refused");
       }
       inner?.draw?.();
     }),

@@ -6,12 +6,12 @@ import { count, millis, time } from "./format.js";
 import { badge } from "./icons.js";
 import { note, problem } from "./parts.js";
 
-const SHAPES = { applied: "running", restarted: "running", added: "running", unchanged: "idle", refused: "failed", removed: "stopped" };
-const CAUSES = { watch: "a file changed", signal: "SIGHUP", api: "asked for" };
+const SHAPES = { applied: "running", restarted: "running", added: "running", unchanged: "idle", refused: "failed", removed: "stopped", rolled_back: "degraded" };
+const CAUSES = { watch: "a file changed", signal: "SIGHUP", api: "asked for", rollback: "the new version has failed too often" };
 
 function element(receipt) {
   const shape = SHAPES[receipt.outcome] ?? "degraded";
-  const outcome = badge(shape, receipt.outcome);
+  const outcome = badge(shape, receipt.outcome.replaceAll("_", " "));
   const item = h("li", { class: `receipt is-${shape}` },
     h("div", { class: "receipt-head" }, outcome,
       h("span", { class: "receipt-id", text: `#${receipt.id}` }),
