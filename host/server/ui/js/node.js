@@ -5,7 +5,7 @@ import { bytes, count, DASH, millis, rate, seconds, short } from "./format.js";
 import { parts, standing, WORDS } from "./graph.js";
 import { badge } from "./icons.js";
 import { has, live } from "./live.js";
-import { facts, tabs } from "./parts.js";
+import { facts, tabs, whole } from "./parts.js";
 import { state as stateBrowser } from "./state.js";
 import { tap } from "./tap.js";
 
@@ -63,6 +63,17 @@ function details(node, pipeline) {
   ];
 }
 
+/** Another version that runs on the same records, and what it does differently. */
+function shadow(candidate) {
+  const differs = candidate.differences > 0 || candidate.failed_calls > 0;
+  const said = `${count(candidate.differences)} of ${count(candidate.records)} records differ, ${count(candidate.failed_calls)} calls failed`;
+  const box = h("section", { class: "shadow", "aria-label": "Shadow" },
+    h("h3", { text: `Shadow: ${candidate.plugin}` }), badge(differs ? "degraded" : "running", differs ? "differs" : "the same"),
+    h("p", { text: said }), h("code", { class: "digest", text: candidate.digest ?? DASH }));
+  for (const one of (candidate.examples ?? []).slice(-5)) box.append(whole(one));
+  return box;
+}
+
 function failures(node, pipeline) {
   return (pipeline.failures ?? []).filter((one) => one.node === node.name).map((one) => h("div", { class: "problem" },
     h("strong", { text: `${one.code} at ${one.at}: ` }), h("span", { text: `${one.message} ` }), h("em", { text: one.next ?? "" })));
@@ -102,6 +113,8 @@ export function nodePanel(root, pipelineName, nodeName, close) {
     if (shown !== "details" || !now.node || body.contains(document.activeElement)) return;
     if (!document.getSelection()?.isCollapsed && body.contains(document.getSelection().anchorNode)) return;
     body.replaceChildren(...failures(now.node, now.pipeline), facts(details(now.node, now.pipeline)));
+    const candidate = now.pipeline.transforms?.find((one) => one.name === nodeName)?.shadow;
+    if (candidate) body.append(shadow(candidate));
   };
   const withoutTap = !has("/v1/pipelines/{name}/tap/{node}");
   const withoutState = node.kind === "transform" && !has("/v1/pipelines/{name}/state/{transform}");

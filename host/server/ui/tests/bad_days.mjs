@@ -55,6 +55,7 @@ withMock("what records, plugins and files say is text and nothing else", {}, [],
 
 withMock("state: keys of all kinds, pages, and whole numbers of 64 bits", {}, [], async (page, mock) => {
   await page.goto(`${mock.url}/#/pipelines/orders/graph/enrich`);
+  await page.getByText("3 of 1,200 records differ, 0 calls failed").waitFor();
   await page.locator("#node-tab-state").click();
   await page.getByText("18446744073709551615").waitFor();
   await page.locator(".entries-table button", { hasText: "<img src=x onerror" }).waitFor();

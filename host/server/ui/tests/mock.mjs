@@ -34,7 +34,8 @@ function orders(world) {
     failures: [],
     transforms: [
       { name: "parse", plugin: "order_parse 1.4.0", digest: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", stores: [], calls: n, records: n, failed_records: 3, cpu_seconds: n * 4e-6, memory_peak_bytes: 2_400_000, traps: 0, limits: LIMITS },
-      { name: "enrich", plugin: "enrich 0.9.2", digest: "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752", stores: ["customers", "seen"], calls: n, records: n, failed_records: 0, cpu_seconds: n * 9e-6, memory_peak_bytes: 90_000_000, traps: 1, limits: LIMITS },
+      { name: "enrich", plugin: "enrich 0.9.2", digest: "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752", stores: ["customers", "seen"], calls: n, records: n, failed_records: 0, cpu_seconds: n * 9e-6, memory_peak_bytes: 90_000_000, traps: 1, limits: LIMITS,
+        shadow: { plugin: "enrich 1.0.0", digest: "ab".repeat(32), records: 1200, differences: 3, failed_calls: 0, examples: [{ input: "orders-in:1:7", current: HOSTILE, candidate: "x" }] } },
     ],
     sinks: ["warehouse"],
     lag: [0, 1, 2].map((partition) => ({ group: "orders", topic: "orders-in", partition, committed: n, end: n + 17 * partition, lag: 17 * partition })),
