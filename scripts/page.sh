@@ -18,7 +18,7 @@ page_browser() {
 # over with a note, unless WASMILL_TEST_PAGE is `required`.
 page_install() {
     mkdir -p "$SERVICES_LOGS"
-    if page_browser && (cd host/server/ui/tests && npm ci --ignore-scripts --silent) &&
+    if page_browser && (cd host/server/ui/tests && npm ci --ignore-scripts --loglevel error) &&
         host/server/ui/vendor/fetch.sh --check; then
         export WASMILL_TEST_PAGE=required
         return 0

@@ -29,9 +29,9 @@ function content(letter) {
   ];
   if (letter.timer) pairs.push(["Timer", letter.timer]);
   box.append(facts(pairs));
-  if (letter.detail) box.append(h("h4", { text: "Detail" }), whole(letter.detail));
-  box.append(h("h4", { text: "Key" }), whole(letter.key), h("h4", { text: "Value" }), whole(letter.value));
-  if (letter.headers?.length) box.append(h("h4", { text: "Headers" }), headerList(letter.headers));
+  if (letter.detail) box.append(h("h3", { text: "Detail" }), whole(letter.detail));
+  box.append(h("h3", { text: "Key" }), whole(letter.key), h("h3", { text: "Value" }), whole(letter.value));
+  if (letter.headers?.length) box.append(h("h3", { text: "Headers" }), headerList(letter.headers));
   return box;
 }
 

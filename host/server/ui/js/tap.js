@@ -28,9 +28,9 @@ function entry(record) {
     const about = [place(record), record.port ? `port ${record.port}` : "", record.is_cut ? "too large to be shown whole" : ""];
     body.append(
       h("p", { class: "hint", text: about.filter(Boolean).join(" · ") }),
-      h("h4", { text: "Key" }), whole(record.key, record.key_encoding ?? record.encoding),
-      h("h4", { text: "Value" }), whole(record.value, record.value_encoding ?? record.encoding));
-    if (record.headers?.length) body.append(h("h4", { text: "Headers" }), headerList(record.headers));
+      h("h3", { text: "Key" }), whole(record.key, record.key_encoding ?? record.encoding),
+      h("h3", { text: "Value" }), whole(record.value, record.value_encoding ?? record.encoding));
+    if (record.headers?.length) body.append(h("h3", { text: "Headers" }), headerList(record.headers));
   });
   return h("li", {}, details);
 }
