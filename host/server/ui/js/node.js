@@ -35,6 +35,14 @@ function limits(transform) {
   ];
 }
 
+function plugin(transform) {
+  return [
+    ["Plugin", transform.plugin ?? DASH],
+    ["Digest", h("code", { class: "digest", text: transform.digest ?? DASH })],
+    ["Stores", transform.stores?.join(", ") || "none"],
+  ];
+}
+
 function details(node, pipeline) {
   const rates = live.histories.get(pipeline.name)?.nodes.get(node.name) ?? {};
   const transform = pipeline.transforms?.find((one) => one.name === node.name);
@@ -42,22 +50,18 @@ function details(node, pipeline) {
   const state = standing(node, pipeline, rates);
   const pairs = [
     ["State", badge(state, WORDS[state])],
-    ["Kind", node.label && node.label !== node.kind ? `${node.kind}, ${node.label}` : node.kind],
+    ["Kind", node.label && node.label !== node.kind && !transform ? `${node.kind}, ${node.label}` : node.kind],
+    ...(transform ? plugin(transform) : []),
     ["In", `${rate(rates.in)}, ${short(node.records_in ?? transform?.records)} in all`],
     ["Out", `${rate(rates.out)}, ${short(node.records_out)} in all`],
     ["Errors", `${rate(rates.errors)}, ${count(node.errors ?? transform?.failed_records)} in all`],
     ["Latency now", `p50 ${millis(rates.p50)}, p99 ${millis(rates.p99)}`],
     ["Latency since the start", `p50 ${millis(own?.p50_ms)}, p99 ${millis(own?.p99_ms)}`],
-    ["Lag", short(node.lag)],
   ];
-  if (!transform) return pairs;
+  if (!transform) return [...pairs, ["Lag", short(node.lag)]];
   return [
     ...pairs,
-    ["Plugin", transform.plugin ?? DASH],
-    ["Digest", h("code", { class: "digest", text: transform.digest ?? DASH })],
-    ["Stores", transform.stores?.join(", ") || "none"],
-    ["Calls", count(transform.calls)],
-    ["Traps", count(transform.traps)],
+    ["Calls", `${count(transform.calls)}, ${count(transform.traps)} of them trapped`],
     ["Processor", `${seconds(transform.cpu_seconds)}${rates.cpu === undefined ? "" : `, now ${(rates.cpu * 100).toFixed(1)} % of a core`}`],
     ...limits(transform),
   ];
