@@ -13,6 +13,7 @@ mod query;
 pub(crate) mod routes;
 pub(crate) mod tap;
 pub(crate) mod state;
+mod ui;
 pub(crate) mod views;
 
 use std::net::SocketAddr;
@@ -118,6 +119,7 @@ pub(crate) fn document() -> utoipa::openapi::OpenApi {
 fn router(api: Arc<Api>) -> Router {
     let (router, _) = routes().split_for_parts();
     router
+        .merge(ui::router())
         .fallback(async || Problem::not_found("there is no such path", "GET /openapi.json lists all paths"))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(DefaultBodyLimit::max(BODY_MAX))

@@ -70,6 +70,33 @@ pub(crate) struct Failure {
     pub(crate) next: String,
 }
 
+/// What a plugin may use; the pipeline may set other limits than the usual.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Limits {
+    /// Of one instance.
+    memory_bytes: usize,
+    /// Processor time.
+    time_ms_per_record: u64,
+    /// Processor time that a call has at least.
+    time_ms_per_call: u64,
+    /// What one call may hand out.
+    output_bytes: usize,
+    /// Messages of an instance.
+    log_per_second: u32,
+}
+
+impl From<&record::topology::Limits> for Limits {
+    fn from(limits: &record::topology::Limits) -> Self {
+        Self {
+            memory_bytes: limits.memory_bytes,
+            time_ms_per_record: limits.time_ms_per_record,
+            time_ms_per_call: limits.time_ms_per_call,
+            output_bytes: limits.output_bytes,
+            log_per_second: limits.log_per_second,
+        }
+    }
+}
+
 /// A transform, and what it has used over all its instances.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Transform {
@@ -80,6 +107,7 @@ pub(crate) struct Transform {
     digest: String,
     /// The stores that it keeps.
     stores: Vec<String>,
+    limits: Option<Limits>,
     calls: u64,
     records: u64,
     failed_records: u64,
@@ -216,6 +244,12 @@ pub(super) fn state(entry: &Entry) -> (State, Option<String>) {
     }
 }
 
+fn limits(plan: &record::topology::Topology, transform: &str) -> Option<Limits> {
+    let mut nodes = plan.processes.iter().flat_map(|sub| &sub.nodes);
+    let node = nodes.find(|node| *node.name == *transform)?;
+    Some(Limits::from(&node.limits))
+}
+
 impl Pipeline {
     pub(super) fn of(entry: &Entry) -> Self {
         let counters = entry.observer.snapshot();
@@ -267,6 +301,7 @@ impl Pipeline {
                         plugin: format!("{} {}", about.name, about.version),
                         digest: one.compiled().digest().to_owned(),
                         stores: about.stores.iter().map(|store| store.name.clone()).collect(),
+                        limits: limits(&entry.topology, one.transform()),
                         calls: usage.calls,
                         records: usage.records,
                         failed_records: usage.failed_records,

@@ -22,6 +22,7 @@ mod state;
 mod table;
 mod tap;
 mod test;
+mod top;
 mod validate;
 mod watch;
 
@@ -62,6 +63,7 @@ enum Command {
     Reload(reload::ReloadArgs),
     Pause(control::PauseArgs),
     Resume(control::ResumeArgs),
+    Top(top::TopArgs),
     Tap(tap::TapArgs),
     Dlq(dlq::DlqArgs),
     State(state::StateArgs),
@@ -108,6 +110,7 @@ fn dispatch(command: &Command, output: Output) -> Result<(), Failure> {
         Command::Reload(args) => reload::run(args, output),
         Command::Pause(args) => control::pause(args, output),
         Command::Resume(args) => control::resume(args, output),
+        Command::Top(args) => top::run(args, output),
         Command::Tap(args) => tap::run(args, output),
         Command::Dlq(args) => dlq::run(args, output),
         Command::State(args) => state::run(args, output),
