@@ -40,19 +40,34 @@ fn the_dashboard_and_the_rules_name_metrics_that_there_are() {
         let names = metrics_in(&text);
         assert!(names.len() > 5, "{file}: {names:?}");
         for name in names {
-            let of_histogram = name.strip_suffix("_bucket").is_some_and(|base| histograms.contains(base));
-            assert!(known.contains(&name) || of_histogram, "{file} names `{name}`, which docs/metrics.md does not");
+            let of_histogram = name
+                .strip_suffix("_bucket")
+                .is_some_and(|base| histograms.contains(base));
+            assert!(
+                known.contains(&name) || of_histogram,
+                "{file} names `{name}`, which docs/metrics.md does not"
+            );
         }
     }
     let dashboard: serde_json::Value = serde_json::from_str(&read("deploy/grafana.json")).expect("JSON");
     let panels = dashboard["panels"].as_array().expect("panels");
-    assert!(panels.iter().filter(|panel| panel["type"] != "row").all(|panel| panel["targets"][0]["expr"].is_string()));
+    assert!(
+        panels
+            .iter()
+            .filter(|panel| panel["type"] != "row")
+            .all(|panel| panel["targets"][0]["expr"].is_string())
+    );
 }
 
 /// With Prometheus' own tool, where it is there; scripts/test.sh says how to get it.
 #[test]
 fn the_rules_do_what_their_tests_say() {
-    let run = |args: &[&str]| Command::new("promtool").args(args).current_dir(root().join("deploy")).output();
+    let run = |args: &[&str]| {
+        Command::new("promtool")
+            .args(args)
+            .current_dir(root().join("deploy"))
+            .output()
+    };
     let Ok(_) = run(&["--version"]) else {
         assert!(
             std::env::var_os("WASMILL_TEST_PROMTOOL").is_none_or(|value| value != "required"),

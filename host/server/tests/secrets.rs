@@ -54,13 +54,21 @@ columns = { n = "bigint" }
 /// Everything that is planted, as it may be written.
 fn planted() -> Vec<String> {
     let second = IN_FILE.lines().nth(1).unwrap();
-    [IN_CONFIG, IN_URL, IN_KAFKA, IN_TOKEN, IN_BAD, "sesame-file-d04e", second]
-        .into_iter()
-        .flat_map(|secret| {
-            let encoded = base64(secret.as_bytes());
-            [secret.to_owned(), encoded.trim_end_matches('=').to_owned()]
-        })
-        .collect()
+    [
+        IN_CONFIG,
+        IN_URL,
+        IN_KAFKA,
+        IN_TOKEN,
+        IN_BAD,
+        "sesame-file-d04e",
+        second,
+    ]
+    .into_iter()
+    .flat_map(|secret| {
+        let encoded = base64(secret.as_bytes());
+        [secret.to_owned(), encoded.trim_end_matches('=').to_owned()]
+    })
+    .collect()
 }
 
 fn base64(bytes: &[u8]) -> String {
@@ -110,7 +118,11 @@ impl Running {
             if let Some(found) = found(&self.log.lock().unwrap()) {
                 return found;
             }
-            assert!(Instant::now() < deadline, "in vain: {what}:\n{}", self.log.lock().unwrap());
+            assert!(
+                Instant::now() < deadline,
+                "in vain: {what}:\n{}",
+                self.log.lock().unwrap()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -128,12 +140,28 @@ fn nothing_that_a_process_says_has_a_secret_in_it() {
     write(&dir.join("tokens.toml"), tokens.as_bytes());
 
     let args = [
-        "run", "secrets.toml", "--embedded", "--no-watch", "--listen", "127.0.0.1:0", "--tokens", "tokens.toml",
-        "--json", "--log", "debug",
+        "run",
+        "secrets.toml",
+        "--embedded",
+        "--no-watch",
+        "--listen",
+        "127.0.0.1:0",
+        "--tokens",
+        "tokens.toml",
+        "--json",
+        "--log",
+        "debug",
     ];
-    let mut child = with_secrets(dir, &args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = with_secrets(dir, &args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let log = Arc::new(Mutex::new(String::new()));
-    let pipes: [Box<dyn Read + Send>; 2] = [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
+    let pipes: [Box<dyn Read + Send>; 2] = [
+        Box::new(child.stdout.take().unwrap()),
+        Box::new(child.stderr.take().unwrap()),
+    ];
     for mut pipe in pipes {
         let log = Arc::clone(&log);
         std::thread::spawn(move || {
@@ -165,11 +193,16 @@ fn nothing_that_a_process_says_has_a_secret_in_it() {
     // A config that the plugin refuses, a secret that is missing, a secret with a line feed where none may be,
     // TOML that is broken around a secret: each is refused, and says so without it.
     for broken in [
-        PIPELINE.replace("fields = {", "fields = { \"\" = 1, bad = \"${env:IN_BAD}\", ").replace("note =", "headers = \"${env:IN_BAD}\", note ="),
+        PIPELINE
+            .replace("fields = {", "fields = { \"\" = 1, bad = \"${env:IN_BAD}\", ")
+            .replace("note =", "headers = \"${env:IN_BAD}\", note ="),
         PIPELINE.replace("{ fields", "{ headers = \"${env:IN_BAD}\", fields"),
         PIPELINE.replace("${env:IN_CONFIG}", "${env:MISSING}"),
         PIPELINE.replace("type = \"mysql\"", "type = \"${env:IN_BAD}\""),
-        PIPELINE.replace("table = \"t\"", "table = \"${file:secret.txt}\"\nmode = \"${env:IN_BAD}\""),
+        PIPELINE.replace(
+            "table = \"t\"",
+            "table = \"${file:secret.txt}\"\nmode = \"${env:IN_BAD}\"",
+        ),
         PIPELINE.replace("127.0.0.1:1/db", "127.0.0.1:1:${env:IN_BAD}/db"),
         PIPELINE.replace("[sinks.rows]", "[sinks.rows"),
     ] {
@@ -205,7 +238,11 @@ fn nothing_that_a_process_says_has_a_secret_in_it() {
     let get = |path: &str, headers: &str| {
         use std::io::Write;
         let mut stream = std::net::TcpStream::connect(&client).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: {client}\r\n{headers}connection: close\r\n\r\n").unwrap();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nhost: {client}\r\n{headers}connection: close\r\n\r\n"
+        )
+        .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
@@ -215,11 +252,16 @@ fn nothing_that_a_process_says_has_a_secret_in_it() {
     let document: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
     let mut asked = 0;
     for (path, methods) in document["paths"].as_object().unwrap() {
-        let shows_records = ["/tap/", "/dead-letters", "/state/", "/query/"].iter().any(|part| path.contains(part));
+        let shows_records = ["/tap/", "/dead-letters", "/state/", "/query/"]
+            .iter()
+            .any(|part| path.contains(part));
         if methods["get"].is_object() && !shows_records {
             let path = path.replace("{name}", "secrets");
             let answer = get(&path, &bearer);
-            assert!(answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.1 503"), "{path}: {answer}");
+            assert!(
+                answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.1 503"),
+                "{path}: {answer}"
+            );
             holds_no_secret(&path, &answer);
             holds_no_secret(&path, &get(&path, "authorization: Bearer sesame-wrong\r\n"));
             asked += 1;

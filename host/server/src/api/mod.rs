@@ -11,8 +11,8 @@ mod metrics;
 pub(crate) mod problem;
 mod query;
 pub(crate) mod routes;
-pub(crate) mod tap;
 pub(crate) mod state;
+pub(crate) mod tap;
 mod ui;
 pub(crate) mod views;
 
