@@ -112,8 +112,16 @@ fn requests_become_records_and_mistakes_are_answered() {
         assert!(answer.body.contains(part), "{method} {path}: {}", answer.body);
         assert!(answer.head.contains("application/problem+json"), "{}", answer.head);
     }
-    // Of the system, not of the library: what it said is told in the answer.
+    // As RFC 9110 asks for.
     assert!(client.ask("GET", "/raw", "", "").head.contains("allow: POST"));
+    let metrics = process.api("/metrics");
+    let counted = |status: u16, count: usize| {
+        let name = "wasmill_http_source_requests_total";
+        format!("{name}{{pipeline=\"events\",source=\"events\",status=\"{status}\"}} {count}.0\n")
+    };
+    for (status, count) in [(204, 2), (400, 4), (404, 1), (405, 2), (413, 1)] {
+        assert!(metrics.contains(&counted(status, count)), "{status}: {metrics}");
+    }
     process.terminate();
 
     let all = records(dir.path(), "events-events");

@@ -168,7 +168,7 @@ pub(crate) fn run(settings: Settings, output: Output) -> Result<(), Failure> {
         settings,
         host,
         running: Vec::new(),
-        listeners: Listeners::new(spans),
+        listeners: Listeners::new(spans, Arc::clone(&board)),
         runs: 0,
         ended,
         ends,
