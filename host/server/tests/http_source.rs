@@ -311,6 +311,36 @@ fn reloads_refuse_nobody_and_lose_nothing() {
 }
 
 #[test]
+fn an_address_that_cannot_be_had_refuses_the_reload_and_another_one_is_moved_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("events.toml");
+    write(&file, EVENTS.as_bytes());
+    let mut process = Listening::run(dir.path(), &["events.toml", "--embedded=log", "--no-watch"]);
+    let client = process.client();
+    client.until_written("GET", "/");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let text = EVENTS
+        .replace("127.0.0.1:0", &address.to_string())
+        .replace("default response", "other response");
+    write(&file, text.as_bytes());
+    let receipt = process.reload();
+    assert_eq!(receipt["outcome"], "refused", "{receipt}");
+    assert!(receipt.to_string().contains("E0303"), "{receipt}");
+    assert_eq!(client.ask("GET", "/", "", "").body, "This is the default response!\n");
+    drop(taken);
+    let receipt = process.reload();
+    assert_eq!(receipt["outcome"], "applied", "{receipt}");
+    let moved = Client { address };
+    assert_eq!(moved.ask("GET", "/", "", "").body, "This is the other response!\n");
+    assert!(
+        std::net::TcpStream::connect(client.address).is_err(),
+        "the old one is closed"
+    );
+    process.terminate();
+}
+
+#[test]
 fn what_was_answered_with_success_outlives_a_kill() {
     let dir = tempfile::tempdir().unwrap();
     write(&dir.path().join("events.toml"), EVENTS.as_bytes());
