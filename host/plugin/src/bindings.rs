@@ -7,11 +7,19 @@ use wasmtime::{AsContextMut, Store};
 
 wasmtime::component::bindgen!({
     path: "../../wit",
-    world: "timed-transform",
+    inline: "
+        package wasmill:host;
+        /// All that a plugin may import, and may export.
+        world everything {
+            include wasmill:plugin/timed-transform@0.1.2;
+            include wasmill:plugin/query@0.1.2;
+        }
+    ",
+    world: "wasmill:host/everything",
     imports: { default: trappable },
 });
 
-use exports::wasmill::plugin::{lifecycle, processor, timer_handler};
+use exports::wasmill::plugin::{lifecycle, processor, query_handler, timer_handler};
 
 /// A component that is linked, and where its exports are. Worlds only bundle interfaces, so each is
 /// looked for by itself.
@@ -20,16 +28,28 @@ pub struct PluginPre<T: 'static> {
     lifecycle: lifecycle::GuestIndices,
     processor: processor::GuestIndices,
     timer_handler: Option<timer_handler::GuestIndices>,
+    query_handler: Option<query_handler::GuestIndices>,
+}
+
+/// The interfaces that a component exports beside those that each has.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Handles {
+    pub timers: bool,
+    pub queries: bool,
 }
 
 impl<T: Send + 'static> PluginPre<T> {
-    /// `handles_timers`: the component exports `timer-handler`.
-    pub fn new(pre: InstancePre<T>, handles_timers: bool) -> wasmtime::Result<Self> {
+    pub fn new(pre: InstancePre<T>, handles: Handles) -> wasmtime::Result<Self> {
         Ok(Self {
             lifecycle: lifecycle::GuestIndices::new(&pre)?,
             processor: processor::GuestIndices::new(&pre)?,
-            timer_handler: handles_timers
+            timer_handler: handles
+                .timers
                 .then(|| timer_handler::GuestIndices::new(&pre))
+                .transpose()?,
+            query_handler: handles
+                .queries
+                .then(|| query_handler::GuestIndices::new(&pre))
                 .transpose()?,
             pre,
         })
@@ -49,6 +69,11 @@ impl<T: Send + 'static> PluginPre<T> {
                 .as_ref()
                 .map(|indices| indices.load(store.as_context_mut(), instance))
                 .transpose()?,
+            query_handler: self
+                .query_handler
+                .as_ref()
+                .map(|indices| indices.load(store.as_context_mut(), instance))
+                .transpose()?,
         })
     }
 }
@@ -58,4 +83,5 @@ pub struct Plugin {
     pub lifecycle: lifecycle::Guest,
     pub processor: processor::Guest,
     pub timer_handler: Option<timer_handler::Guest>,
+    pub query_handler: Option<query_handler::Guest>,
 }

@@ -10,7 +10,7 @@ use wasmtime::Store;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
-use crate::bindings::PluginPre;
+use crate::bindings::{Handles, PluginPre};
 use crate::clock::{Budget, START_TIME};
 use crate::engine::{Engine, LoadOptions};
 use crate::error::PluginError;
@@ -21,7 +21,7 @@ use crate::host::{HostData, Names, Phase};
 use crate::instance::{call_error, new_store};
 use crate::linked::{LinkOptions, Linked};
 use crate::usage::Usage;
-use crate::{CONTRACT_VERSION, PACKAGE, TIMER_HANDLER, code, convert, description, section, wasi};
+use crate::{CONTRACT_VERSION, PACKAGE, QUERY_HANDLER, TIMER_HANDLER, code, convert, description, section, wasi};
 
 /// The memory of the instance in which a plugin describes itself.
 const DESCRIBE_MEMORY_BYTES: usize = 256 << 20;
@@ -39,6 +39,7 @@ pub(crate) struct Inner {
     pub(crate) engine: Engine,
     pub(crate) pre: PluginPre<HostData>,
     pub(crate) description: Arc<Description>,
+    pub(crate) handles: Handles,
     pub(crate) uses: Uses,
     pub(crate) grant: Grant,
     needs: Vec<String>,
@@ -78,10 +79,14 @@ impl Compiled {
         let mut linker = engine.linker().clone();
         wasi::add_to_linker(&mut linker, &options.grant).map_err(|e| PluginError::Engine(format!("{e:#}")))?;
         let pre = linker.instantiate_pre(&component).map_err(|e| wrong(&e))?;
-        let handles_timers = exports.iter().any(|name| name.starts_with(TIMER_HANDLER));
-        let pre = PluginPre::new(pre, handles_timers).map_err(|e| wrong(&e))?;
+        let has = |interface: &str| exports.iter().any(|name| name.starts_with(interface));
+        let handles = Handles {
+            timers: has(TIMER_HANDLER),
+            queries: has(QUERY_HANDLER),
+        };
+        let pre = PluginPre::new(pre, handles).map_err(|e| wrong(&e))?;
         let description = describe(engine, &pre, path)?;
-        if description.sets_timers && !handles_timers {
+        if description.sets_timers && !handles.timers {
             return Err(PluginError::BadDescription {
                 path: path.to_owned(),
                 message: format!(
@@ -106,6 +111,7 @@ impl Compiled {
                 engine: engine.clone(),
                 pre,
                 description: Arc::new(description),
+                handles,
                 uses,
                 grant: options.grant.clone(),
                 needs,
@@ -122,6 +128,12 @@ impl Compiled {
     #[must_use]
     pub fn description(&self) -> &Description {
         &self.inner.description
+    }
+
+    /// Whether the plugin answers queries.
+    #[must_use]
+    pub fn answers_queries(&self) -> bool {
+        self.inner.handles.queries
     }
 
     /// The interfaces that the component imports, with their versions.

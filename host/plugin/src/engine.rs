@@ -11,7 +11,7 @@ use record::topology::Limits;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, OptLevel, Strategy, WasmFeatures};
 
-use crate::bindings::TimedTransform;
+use crate::bindings::Everything;
 use crate::code::CodeCache;
 use crate::compiled::{self, Compiled};
 use crate::error::PluginError;
@@ -94,7 +94,7 @@ impl Engine {
         let failed = |error: wasmtime::Error| PluginError::Engine(format!("{error:#}"));
         let wasm = wasmtime::Engine::new(&config(options.stack_bytes)).map_err(failed)?;
         let mut linker = Linker::new(&wasm);
-        TimedTransform::add_to_linker::<_, HasSelf<HostData>>(&mut linker, |data| data).map_err(failed)?;
+        Everything::add_to_linker::<_, HasSelf<HostData>>(&mut linker, |data| data).map_err(failed)?;
         let cache = options
             .cache_dir
             .map(|dir| CodeCache::open(dir, options.cache_bytes_max, &wasm))

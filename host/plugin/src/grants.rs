@@ -137,7 +137,7 @@ mod tests {
             let imports: Vec<String> = imports.iter().map(|name| (*name).to_owned()).collect();
             idle(&Grant::opened(), &imports)
         };
-        assert_eq!(of(&["wasmill:plugin/state@0.1.0"]), all);
+        assert_eq!(of(&["wasmill:plugin/state@0.1.2"]), all);
         assert_eq!(
             of(&["wasi:clocks/wall-clock@0.2.3", "wasi:io/poll@0.2.3"]),
             ["env", "random", "dir", "http"]

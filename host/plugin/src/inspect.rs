@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn each_import_says_what_opens_it() {
-        assert_eq!(access("wasmill:plugin/state@0.1.0"), Access::Always);
+        assert_eq!(access("wasmill:plugin/state@0.1.2"), Access::Always);
         assert_eq!(access("wasi:cli/environment@0.2.6"), Access::Grant("env"));
         assert_eq!(access("wasi:filesystem/preopens@0.2.0"), Access::Grant("dir"));
         assert_eq!(access("wasi:cli/terminal-stdin@0.2.3"), Access::AnyGrant);

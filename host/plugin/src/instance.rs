@@ -10,7 +10,7 @@ use wasmtime::{Store, WasmBacktrace};
 
 use crate::bindings::Plugin;
 use crate::bindings::wasmill::plugin::types;
-use crate::clock::CallClock;
+use crate::clock::{Budget, CallClock};
 use crate::convert;
 use crate::engine::Engine;
 use crate::host::context::{CallFacts, Seeds};
@@ -29,8 +29,8 @@ const PANIC: &str = "panicked at";
 
 /// An instance that runs.
 pub(crate) struct Live {
-    store: Store<HostData>,
-    exports: Plugin,
+    pub(crate) store: Store<HostData>,
+    pub(crate) exports: Plugin,
     /// Above this much memory the instance is replaced by a fresh one.
     recycle_above: usize,
 }
@@ -45,6 +45,20 @@ impl Live {
             exports,
             recycle_above,
         }
+    }
+
+    /// Sets the limits of a call.
+    pub(crate) fn begin(&mut self, budget: Budget) {
+        let data = self.store.data_mut();
+        data.clock.start(budget);
+        data.memory.start_call();
+        data.log.start_call();
+        data.traffic.start_call();
+    }
+
+    /// Whether it is small enough for another call.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.store.data().memory.used() < self.recycle_above
     }
 }
 
@@ -66,6 +80,7 @@ pub(crate) fn new_store(
         clock: CallClock::new(),
         call: CallFacts::default(),
         state: None,
+        queried: None,
         traffic: Traffic {
             written: 0,
             written_max: limits.output_bytes,
@@ -185,11 +200,7 @@ impl Instance {
             Some(live) => live,
             None => self.start()?,
         };
-        let data = live.store.data_mut();
-        data.clock.start(self.linked.call_time(count));
-        data.memory.start_call();
-        data.log.start_call();
-        data.traffic.start_call();
+        live.begin(self.linked.call_time(count));
         Ok(live)
     }
 
@@ -235,7 +246,7 @@ impl Instance {
             });
         }
         live.store.data_mut().metrics.drain_into(&mut self.updates);
-        if live.store.data().memory.used() < live.recycle_above {
+        if live.is_kept() {
             self.live = Some(live);
         }
         Ok(convert::without_failed(emitted))

@@ -31,6 +31,7 @@ mod inspect;
 mod instance;
 mod linked;
 mod memory;
+mod query;
 mod section;
 mod usage;
 mod wasi;
@@ -42,6 +43,7 @@ pub use error::{PluginError, Problem};
 pub use host::metrics::{MetricKind, MetricSnapshot, MetricValue};
 pub use inspect::{Access, Import, Inspection, Refusal, inspect};
 pub use linked::{LinkOptions, Linked};
+pub use query::{Answer, Query, QueryError};
 pub use usage::UsageSnapshot;
 
 /// What the fuzz targets reach.
@@ -55,9 +57,11 @@ pub mod fuzzing {
 }
 
 /// The version of the contract in `wit/` that this host serves.
-pub const CONTRACT_VERSION: &str = "0.1.0";
+pub const CONTRACT_VERSION: &str = "0.1.2";
 
 /// All that plugins may import or export is in here.
 const PACKAGE: &str = "wasmill:plugin/";
 /// What a plugin exports that sets timers; the version follows.
 const TIMER_HANDLER: &str = "wasmill:plugin/timer-handler@";
+/// What a plugin exports that answers queries.
+const QUERY_HANDLER: &str = "wasmill:plugin/query-handler@";

@@ -14,6 +14,7 @@ use crate::host::log::Rate;
 use crate::host::metrics::{MetricSnapshot, Registry};
 use crate::host::{Names, Phase};
 use crate::instance::{Instance, Live, call_error, new_store};
+use crate::query;
 use crate::usage::{Usage, UsageSnapshot};
 use crate::wasi::Wasi;
 
@@ -44,6 +45,8 @@ pub(crate) struct Inner {
     pub(crate) metrics: Arc<Registry>,
     log_rate: Rate,
     pub(crate) usage: Arc<Usage>,
+    /// Instances that answer queries.
+    pub(crate) queries: query::Pool,
 }
 
 /// Why an instance does not start.
@@ -66,6 +69,7 @@ impl Linked {
                 limits: options.limits,
                 config_json: options.config_json,
                 usage: Arc::new(Usage::default()),
+                queries: query::Pool::default(),
             }),
         };
         linked.start().map_err(|error| linked.plugin_error(error))?;
@@ -91,6 +95,12 @@ impl Linked {
             && inner.names.transform == options.transform
             && inner.config_json == options.config_json
             && inner.limits == options.limits
+    }
+
+    /// Whether both are of one link, and count together.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     /// The component.

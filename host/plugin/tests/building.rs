@@ -24,7 +24,17 @@ fn all_shipped_plugins_are_built_and_described() {
     let names: Vec<_> = reports.iter().map(|report| report.name.as_str()).collect();
     assert_eq!(
         names,
-        ["enrich", "label", "sessions", "temperature", "word_count", "word_split"]
+        [
+            "cooccurrence",
+            "enrich",
+            "label",
+            "popularity",
+            "recommend",
+            "sessions",
+            "temperature",
+            "word_count",
+            "word_split"
+        ]
     );
     for report in &reports {
         assert_eq!(report.path, out.path().join(format!("{}.wasm", report.name)));
@@ -36,8 +46,9 @@ fn all_shipped_plugins_are_built_and_described() {
                 .all(|import| import.starts_with("wasmill:plugin/"))
         );
     }
-    assert_eq!(reports[4].stores[0].name, "count");
-    assert_eq!(reports[4].stores[0].value_format, "u64-le");
+    let word_count = &reports[7];
+    assert_eq!(word_count.stores[0].name, "count");
+    assert_eq!(word_count.stores[0].value_format, "u64-le");
 }
 
 #[test]
@@ -48,7 +59,7 @@ fn what_cannot_be_built_says_why() {
         other => panic!("{other}"),
     };
     assert!(message(home.path()).contains("has one of `plugin.toml`, `Cargo.toml`"));
-    assert!(message(&common::plugins()).contains("6 plugins"));
+    assert!(message(&common::plugins()).contains("9 plugins"));
     assert!(message(&common::plugins().join("sdk/rust")).contains("cdylib"));
     let broken = home.path().join("broken");
     std::fs::create_dir_all(broken.join("src")).unwrap();

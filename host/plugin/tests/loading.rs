@@ -83,13 +83,13 @@ fn another_world_is_refused() {
     );
     let error = load(&bytes).unwrap_err();
     assert!(matches!(error, PluginError::WrongWorld { .. }), "{error}");
-    assert!(error.to_string().contains("wasmill:plugin/lifecycle@0.1.0"), "{error}");
+    assert!(error.to_string().contains("wasmill:plugin/lifecycle@0.1.2"), "{error}");
 }
 
 #[test]
 fn imports_from_elsewhere_are_refused_by_name() {
     let world = "package a:b@0.1.0; interface i { f: func(); } \
-                 world w { import i; include wasmill:plugin/transform@0.1.0; }";
+                 world w { import i; include wasmill:plugin/transform@0.1.2; }";
     let error = load(&dummy(&[("plugin.wit", &contract()), ("x.wit", world)], "w")).unwrap_err();
     assert!(
         matches!(&error, PluginError::ImportRefused { import, .. } if import == "a:b/i@0.1.0"),
@@ -172,7 +172,7 @@ fn components_within_a_component_may_call_each_other() {
 #[test]
 fn a_label_imports_next_to_nothing() {
     let inspection = plugin::inspect(&component("label"), None).unwrap();
-    assert_eq!(inspection.contract.as_deref(), Some("wasmill:plugin@0.1.0"));
+    assert_eq!(inspection.contract.as_deref(), Some("wasmill:plugin@0.1.2"));
     assert_eq!(inspection.refusal, None);
     assert_eq!(inspection.is_cached, None);
     assert!(inspection.keeps_description);

@@ -10,6 +10,7 @@
 //! | [`source::Source`] | `sources` | `task`, on the worker that owns partition 0 |
 //! | [`transform::Transform`] | `plugin` | `task`, on its worker's thread |
 //! | [`store::Store`], [`store::TaskState`] | `state` | `task`, through `transform` too |
+//! | [`store::StateView`] | `state` | `server`, and queries in `plugin`, beside the task |
 //! | [`sink::Sink`] | `sinks` | `task`, in deliver tasks |
 
 pub mod appender;
@@ -31,6 +32,7 @@ pub mod timer;
 pub mod topology;
 pub mod trace;
 pub mod transform;
+pub mod view;
 
 pub use batch::Batch;
 pub use column::Column;

@@ -38,6 +38,12 @@ pub enum StoreError {
         /// The directory.
         place: String,
     },
+    /// Somebody who is not its task asks for state that cannot be read at the moment.
+    #[error("the state of {place} cannot be read now: its task brings it back, or has left this process")]
+    Unreadable {
+        /// The transform and the partition.
+        place: String,
+    },
     /// The disk.
     #[error("cannot use the local store {place}: {source}")]
     Io {
@@ -55,7 +61,7 @@ impl StoreError {
         match self {
             Self::Misuse(_) => Domain::Plugin,
             Self::Locked { .. } | Self::BadChangelog { .. } => Domain::User,
-            Self::Corrupt { .. } | Self::Io { .. } => Domain::System,
+            Self::Corrupt { .. } | Self::Io { .. } | Self::Unreadable { .. } => Domain::System,
         }
     }
 
@@ -68,6 +74,7 @@ impl StoreError {
             Self::Locked { .. } => "E0503",
             Self::Io { .. } => "E0504",
             Self::BadChangelog { .. } => "E0505",
+            Self::Unreadable { .. } => "E0506",
         })
     }
 }
@@ -237,6 +244,36 @@ pub trait StateBackend: Send + Sync {
     /// # Errors
     /// The disk, or another process that holds it.
     fn open(&self, transform: &str, partition: u32, stores: &[StoreSpec]) -> Result<Box<dyn TaskState>, StoreError>;
+    /// The partitions of `transform` whose state tasks of this process have open, by rising number.
+    fn held(&self, transform: &str) -> Vec<Held>;
+    /// Reads the state of `transform` on `partition` beside its task, from any thread. Opens and makes
+    /// nothing: `None` when no task of this process has it open. Never waited for by the task's commits.
+    fn view(&self, transform: &str, partition: u32) -> Option<Box<dyn StateView>>;
+}
+
+/// A partition of a transform's state that a task of this process has open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Held {
+    /// Its number.
+    pub partition: u32,
+    /// All of it is there: it is not being brought back.
+    pub is_whole: bool,
+}
+
+/// What a task has committed, read from outside it. Each read sees one commit whole or not at all, and
+/// a later read a later one perhaps.
+pub trait StateView: Send + Sync {
+    /// The value of a key of a store; nothing for a store that does not exist, too.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreadable`] while the state is brought back and when its task has closed it;
+    /// damage, or the disk.
+    fn get(&self, store: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Up to `limit` entries of a store, as [`StateAccess::scan`]; fewer when they are large.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    fn scan(&self, store: &str, prefix: &[u8], after: Option<&[u8]>, limit: u32) -> Result<Page, StoreError>;
 }
 
 /// One change of a local store: a key, and its new value or `None` to remove it.
@@ -275,4 +312,7 @@ pub trait Store: Send {
     /// # Errors
     /// The disk.
     fn wipe(&mut self) -> Result<(), StoreError>;
+    /// Says whether views may read it: not before everything is there. A store that was just opened is
+    /// not shown.
+    fn show(&mut self, is_whole: bool);
 }

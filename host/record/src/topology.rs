@@ -215,6 +215,10 @@ pub struct Node {
     pub grant: Grant,
     /// How far behind the largest event time the watermark is, which fires its timers.
     pub lateness: Duration,
+    /// When a reload that changes the transform is taken back; `None`: never.
+    pub rollback: Option<Rollback>,
+    /// What is run on the same records, and whose results are only compared.
+    pub shadow: Option<Shadow>,
     /// For each port, where its records go.
     pub ports: Vec<Vec<Target>>,
     /// The changelog of its stores, when it has any.
@@ -231,10 +235,32 @@ impl std::fmt::Debug for Node {
             .field("limits", &self.limits)
             .field("grant", &self.grant)
             .field("lateness", &self.lateness)
+            .field("rollback", &self.rollback)
+            .field("shadow", &self.shadow.as_ref().map(|shadow| &shadow.plugin))
             .field("ports", &self.ports)
             .field("changelog", &self.changelog)
             .finish_non_exhaustive()
     }
+}
+
+/// Another version of a transform's plugin, or the same with another config.
+#[derive(Clone, PartialEq)]
+pub struct Shadow {
+    /// As [`Node::plugin`].
+    pub plugin: PathBuf,
+    /// As [`Node::config`].
+    pub config: String,
+}
+
+/// When a new version of a transform is taken back by itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rollback {
+    /// More than this share of its records has failed, from 0 to 1,
+    pub failed_share: f64,
+    /// of at least so many,
+    pub records: u64,
+    /// within this time.
+    pub within: Duration,
 }
 
 /// The limits of a plugin. The depth of its stack is a setting of the engine, so of the process.

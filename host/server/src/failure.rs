@@ -237,6 +237,7 @@ impl Failure {
             Self::Log { source, .. } => log_next(source),
             Self::State(source) => match source {
                 StoreError::Locked { .. } => "give each process its own `--state-dir`".to_owned(),
+                StoreError::Unreadable { .. } => "try again in a moment".to_owned(),
                 StoreError::Io { .. } => "check the disk and the rights on the directory".to_owned(),
                 StoreError::BadChangelog { .. } => {
                     "`wasmill reset` makes the changelog anew; nothing else can mend it".to_owned()

@@ -123,7 +123,7 @@ fn a_new_project(lang: &str, prepare: bool) {
     let inspected: Value = serde_json::from_str(&inspected.stdout).unwrap();
     assert_eq!(inspected["plugin"], "clicks");
     assert_eq!(inspected["world"], "timed-transform");
-    assert_eq!(inspected["contract"], "wasmill:plugin@0.1.0");
+    assert_eq!(inspected["contract"], "wasmill:plugin@0.1.2");
     assert_eq!(inspected["refused"], Value::Null);
     for import in inspected["imports"].as_array().unwrap() {
         assert_eq!(import["always_linked"], true, "{import}");

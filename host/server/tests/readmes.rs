@@ -28,6 +28,9 @@ fn copy() -> tempfile::TempDir {
         "label",
         "enrich",
         "game_stats",
+        "recommend",
+        "popularity",
+        "cooccurrence",
     ] {
         std::fs::copy(plugin(name), plugins.join(format!("{name}.wasm"))).unwrap();
     }
@@ -261,4 +264,36 @@ fn word_count_on_kafka_and_mysql() {
         sqlx::query_as(sum).fetch_one(&mut connection).await.unwrap()
     });
     assert_eq!(total.0, words as f64);
+}
+
+/// The command of the README, on less data: items that go together are a better guess than what is popular.
+#[test]
+fn the_recommender_is_better_than_popularity() {
+    let readme = std::fs::read_to_string(root().join("pipelines/recommender/README.md")).unwrap();
+    let command = "python3 pipelines/recommender/recommender.py recall";
+    assert!(readme.contains(&format!("    {command}\n")), "{readme}");
+    let dir = copy();
+    let mut words = command.split(' ');
+    let output = std::process::Command::new(words.next().unwrap())
+        .args(words)
+        .args(["--users", "150", "--items", "400"])
+        .current_dir(dir.path())
+        .env("WASMILL", env!("CARGO_BIN_EXE_wasmill"))
+        .output()
+        .expect("Python 3");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success(),
+        "{printed}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let recall = |model: &str| -> f64 {
+        let line = printed.lines().find_map(|line| line.trim().strip_prefix(model));
+        line.unwrap().split_whitespace().next().unwrap().parse().unwrap()
+    };
+    let (popularity, items, users) = (recall("popularity"), recall("items"), recall("users"));
+    assert!(
+        items > popularity && users > popularity && popularity > 0.0,
+        "{printed}"
+    );
 }

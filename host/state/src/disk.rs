@@ -16,13 +16,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use fjall::{Database, PersistMode};
 use parking_lot::Mutex;
-use record::store::{StateBackend, StoreError, TaskState};
+use record::store::{Held, StateBackend, StateView, StoreError, TaskState};
 use record::transform::StoreSpec;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::disk_shown::ShownSlot;
 use crate::disk_store::{DiskStore, Slot, corrupt, guarded, verify};
 use crate::keyed::KeyedState;
+use crate::view::View;
 
 const LOCK_FILE: &str = "lock";
 const PROCESS_ID_FILE: &str = "process-id";
@@ -49,7 +51,14 @@ pub(crate) struct Shared {
 struct Opened {
     /// `None` when it could not be opened again after a failed write.
     database: Option<Database>,
-    slots: HashMap<String, Weak<Slot>>,
+    slots: HashMap<String, OpenSlot>,
+}
+
+/// A store that a task has open, or has had.
+struct OpenSlot {
+    transform: String,
+    partition: u32,
+    slot: Weak<Slot>,
 }
 
 impl DiskBackend {
@@ -97,14 +106,19 @@ impl DiskBackend {
         let mut opened = self.shared.opened.lock();
         let name = store_name(transform, partition);
         // Two owners of one store would overwrite each other's checkpoints: the newest goes on.
-        if let Some(earlier) = opened.slots.remove(&name).and_then(|slot| slot.upgrade()) {
+        if let Some(earlier) = opened.slots.remove(&name).and_then(|open| open.slot.upgrade()) {
             earlier.detach();
         }
-        opened.slots.retain(|_, slot| slot.strong_count() > 0);
+        opened.slots.retain(|_, open| open.slot.strong_count() > 0);
         let database = opened.usable(&self.shared.dir)?;
         let place = self.place(transform, partition);
         let slot = Slot::open(&name, place, database)?;
-        opened.slots.insert(name, Arc::downgrade(&slot));
+        let open = OpenSlot {
+            transform: transform.to_owned(),
+            partition,
+            slot: Arc::downgrade(&slot),
+        };
+        opened.slots.insert(name, open);
         Ok((slot, Arc::clone(&self.shared)))
     }
 
@@ -128,6 +142,33 @@ impl StateBackend for DiskBackend {
         let state = KeyedState::open(self.place(transform, partition), stores, store)?;
         Ok(Box::new(state))
     }
+
+    fn held(&self, transform: &str) -> Vec<Held> {
+        let opened = self.shared.opened.lock();
+        let of = opened.slots.values().filter(|open| open.transform == transform);
+        let mut held: Vec<Held> = of
+            .filter_map(|open| {
+                open.slot.upgrade().map(|slot| Held {
+                    partition: open.partition,
+                    is_whole: slot.is_shown(),
+                })
+            })
+            .collect();
+        held.sort_unstable();
+        held
+    }
+
+    fn view(&self, transform: &str, partition: u32) -> Option<Box<dyn StateView>> {
+        let opened = self.shared.opened.lock();
+        let open = opened.slots.get(&store_name(transform, partition))?;
+        (open.slot.strong_count() > 0).then(|| {
+            Box::new(View(ShownSlot {
+                place: self.place(transform, partition),
+                slot: Weak::clone(&open.slot),
+                _shared: Arc::clone(&self.shared),
+            })) as Box<dyn StateView>
+        })
+    }
 }
 
 impl Opened {
@@ -142,7 +183,7 @@ impl Opened {
                 Err(error) => tracing::warn!(%error, "the local stores are opened anew"),
             }
         }
-        for slot in self.slots.drain().filter_map(|(_, slot)| slot.upgrade()) {
+        for slot in self.slots.drain().filter_map(|(_, open)| open.slot.upgrade()) {
             slot.detach();
         }
         let database = open_or_replace(dir)?;

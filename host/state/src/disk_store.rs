@@ -23,14 +23,17 @@ use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable};
 use parking_lot::RwLock;
 use record::store::{Change, Checkpoint, Store, StoreError};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::codec;
 use crate::disk::Shared;
+use crate::disk_shown::Reader;
+use crate::merge::Visit;
 
 const DATA: u8 = b'd';
 const CHECKPOINT: u8 = b'c';
@@ -45,7 +48,9 @@ const MEMTABLE_BYTES: u64 = 8 << 20;
 pub(crate) struct Slot {
     name: String,
     place: String,
-    open: RwLock<Option<(Database, Keyspace)>>,
+    pub(crate) open: RwLock<Option<(Database, Keyspace)>>,
+    /// Raised whenever it is shown to others than its owner, or hidden from them. Odd: it is shown.
+    pub(crate) shown: AtomicU64,
 }
 
 impl Slot {
@@ -55,6 +60,7 @@ impl Slot {
             name: name.to_owned(),
             place,
             open: RwLock::new(Some((database.clone(), keyspace))),
+            shown: AtomicU64::new(0),
         }))
     }
 
@@ -67,6 +73,65 @@ impl Slot {
             Some((database, keyspace)) => f(database, keyspace),
             None => Err(detached(&self.place)),
         }
+    }
+
+    pub(crate) fn is_shown(&self) -> bool {
+        self.shown.load(Ordering::Acquire) % 2 == 1
+    }
+
+    /// `reader`: whoever writes sees all that is there; others see batches whole by a snapshot only.
+    pub(crate) fn get(&self, reader: Reader, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let place = &self.place;
+        let key = data_key(key);
+        self.with(|database, keyspace| {
+            let stored = guarded(place, || match reader {
+                Reader::Owner => keyspace.get(&key),
+                Reader::Other => database.snapshot().get(keyspace, &key),
+            })?;
+            let value = stored.as_deref().map(|stored| verified(place, &key, stored));
+            Ok(value.transpose()?.map(<[u8]>::to_vec))
+        })
+    }
+
+    /// As [`Self::get`].
+    pub(crate) fn scan(
+        &self,
+        reader: Reader,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        visit: Visit<'_>,
+    ) -> Result<(), StoreError> {
+        let place = &self.place;
+        let prefix = data_key(prefix);
+        let after = after.map(data_key);
+        // The upper end spares walking over what was removed behind the prefix.
+        let end = after_prefix(&prefix);
+        let start = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        if let (Bound::Excluded(start), Some(end)) = (&start, &end)
+            && start >= end
+        {
+            return Ok(());
+        }
+        let end = end.map_or(Bound::Unbounded, Bound::Excluded);
+        self.with(|database, keyspace| {
+            let mut entries = guarded(place, || {
+                Ok(match reader {
+                    Reader::Owner => keyspace.range::<Vec<u8>, _>((start, end)),
+                    Reader::Other => database.snapshot().range::<Vec<u8>, _>(keyspace, (start, end)),
+                })
+            })?;
+            while let Some((key, stored)) = guarded(place, || entries.next().map(fjall::Guard::into_inner).transpose())?
+            {
+                let value = verified(place, &key, &stored)?;
+                if !visit(key.get(1..).unwrap_or_default(), value) {
+                    break;
+                }
+            }
+            Ok(())
+        })
     }
 }
 
@@ -251,13 +316,7 @@ fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
 
 impl Store for DiskStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let place = &self.slot.place;
-        let key = data_key(key);
-        self.slot.with(|_, keyspace| {
-            let stored = guarded(place, || keyspace.get(&key))?;
-            let value = stored.as_deref().map(|stored| verified(place, &key, stored));
-            Ok(value.transpose()?.map(<[u8]>::to_vec))
-        })
+        self.slot.get(Reader::Owner, key)
     }
 
     fn scan(
@@ -266,32 +325,7 @@ impl Store for DiskStore {
         after: Option<&[u8]>,
         visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), StoreError> {
-        let place = &self.slot.place;
-        let prefix = data_key(prefix);
-        let after = after.map(data_key);
-        // The upper end spares walking over what was removed behind the prefix.
-        let end = after_prefix(&prefix);
-        let start = match after {
-            Some(after) if after >= prefix => Bound::Excluded(after),
-            _ => Bound::Included(prefix),
-        };
-        if let (Bound::Excluded(start), Some(end)) = (&start, &end)
-            && start >= end
-        {
-            return Ok(());
-        }
-        let end = end.map_or(Bound::Unbounded, Bound::Excluded);
-        self.slot.with(|_, keyspace| {
-            let mut entries = guarded(place, || Ok(keyspace.range::<Vec<u8>, _>((start, end))))?;
-            while let Some((key, stored)) = guarded(place, || entries.next().map(fjall::Guard::into_inner).transpose())?
-            {
-                let value = verified(place, &key, &stored)?;
-                if !visit(key.get(1..).unwrap_or_default(), value) {
-                    break;
-                }
-            }
-            Ok(())
-        })
+        self.slot.scan(Reader::Owner, prefix, after, visit)
     }
 
     fn apply(&mut self, changes: &mut dyn Iterator<Item = Change>, checkpoint: &Checkpoint) -> Result<(), StoreError> {
@@ -357,6 +391,12 @@ impl Store for DiskStore {
         let keyspace = guarded(place, || database.keyspace(&self.slot.name, options))?;
         *open = Some((database, keyspace));
         Ok(())
+    }
+
+    fn show(&mut self, is_whole: bool) {
+        if self.slot.is_shown() != is_whole {
+            self.slot.shown.fetch_add(1, Ordering::AcqRel);
+        }
     }
 }
 

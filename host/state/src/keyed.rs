@@ -249,7 +249,8 @@ impl StateAccess for KeyedState {
         self.info(store)?;
         let store_prefix = &self.stores[store as usize].prefix;
         let dirty = self.keys.dirty_range(store, prefix, after);
-        merge::scan(&*self.store, store_prefix, (prefix, after), limit, dirty)
+        let scan = |prefix: &[u8], after: Option<&[u8]>, visit: merge::Visit<'_>| self.store.scan(prefix, after, visit);
+        merge::scan(scan, store_prefix, (prefix, after), limit, dirty)
     }
 
     fn get_many(&mut self, store: u32, keys: &Column, bytes_max: usize) -> Result<Column, StoreError> {
@@ -326,6 +327,7 @@ impl TaskState for KeyedState {
     fn wipe(&mut self) -> Result<(), StoreError> {
         self.abort();
         self.restoring = Restoring::default();
+        self.store.show(false);
         self.store.wipe()?;
         self.checkpoint = None;
         self.position = None;
@@ -335,6 +337,7 @@ impl TaskState for KeyedState {
     fn restore(&mut self, changelog: &Batch) -> Result<(), StoreError> {
         // The changelog is the truth: nothing that was only in memory outlives it.
         self.abort();
+        self.store.show(false);
         let mut position = None;
         for i in 0..changelog.len() {
             match codec::read_change(changelog.keys.get(i), changelog.values.get(i)) {
@@ -380,6 +383,7 @@ impl TaskState for KeyedState {
         self.apply_restored(checkpoint)?;
         self.timers.forget();
         self.restoring = Restoring::default();
+        self.store.show(true);
         Ok(())
     }
 

@@ -10,6 +10,7 @@
 //! | `codec.rs` | the bytes of changelog records and checkpoints |
 //! | `disk.rs`, `disk_store.rs` | local stores on disk (fjall) |
 //! | `memory.rs` | local stores in memory |
+//! | `view.rs`, `disk_shown.rs` | reads from outside the task |
 //!
 //! The changelog is the truth, a local store is a copy of it that saves reading it all at every
 //! start. docs/state.md tells users of limits, memory and what happens when files are damaged.
@@ -17,12 +18,14 @@
 mod codec;
 mod dirty;
 mod disk;
+mod disk_shown;
 mod disk_store;
 mod keyed;
 mod memory;
 mod merge;
 mod timers;
 mod undo;
+mod view;
 
 pub use disk::DiskBackend;
 pub use memory::MemoryBackend;

@@ -2,7 +2,7 @@
 
 use std::iter::Peekable;
 
-use record::store::{Page, Store, StoreError};
+use record::store::{Page, StoreError};
 
 /// A page ends when it holds so many bytes, so that a scan over large values stays small; it holds
 /// one entry at least.
@@ -51,11 +51,14 @@ impl Filling {
 
 struct PageFull;
 
+/// What is told of each entry; `false` ends the scan.
+pub(crate) type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> bool;
+
 /// Up to `limit` entries of a store, dirty ones first of all. Keys in the store start with
 /// `store_prefix`, which is not part of the page; `dirty` has the keys in order, from the place
-/// where the scan starts.
+/// where the scan starts. `store` is the `scan` of [`record::store::Store`].
 pub(crate) fn scan<'a>(
-    store: &dyn Store,
+    store: impl FnOnce(&[u8], Option<&[u8]>, Visit<'_>) -> Result<(), StoreError>,
     store_prefix: &[u8],
     (prefix, after): (&[u8], Option<&[u8]>),
     limit: u32,
@@ -69,7 +72,7 @@ pub(crate) fn scan<'a>(
     let mut full = false;
     let full_prefix = [store_prefix, prefix].concat();
     let full_after = after.map(|after| [store_prefix, after].concat());
-    store.scan(&full_prefix, full_after.as_deref(), &mut |key, value| {
+    store(&full_prefix, full_after.as_deref(), &mut |key, value| {
         let key = key.get(store_prefix.len()..).unwrap_or_default();
         let goes_on = match filling.push_before(&mut dirty, key) {
             Err(PageFull) => false,

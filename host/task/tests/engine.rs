@@ -9,7 +9,7 @@ use harness::faulty::Faulty;
 use harness::*;
 use record::log::{Log, SessionConfig, Writes};
 use record::origin;
-use record::store::{StateBackend, StoreError, TaskState};
+use record::store::{Held, StateBackend, StateView, StoreError, TaskState};
 use record::topology::{Delivery, OnError};
 use record::transform::StoreSpec;
 use record::{RecordOffset, TopicPartition};
@@ -233,6 +233,14 @@ impl StateBackend for Full {
             });
         }
         self.inner.open(transform, partition, stores)
+    }
+
+    fn held(&self, transform: &str) -> Vec<Held> {
+        self.inner.held(transform)
+    }
+
+    fn view(&self, transform: &str, partition: u32) -> Option<Box<dyn StateView>> {
+        self.inner.view(transform, partition)
     }
 }
 

@@ -224,6 +224,8 @@ fn assemble(
                 limits: (&raw.limits).into(),
                 grant: plugin.grant,
                 lateness: Duration::from_millis(raw.lateness_ms),
+                rollback: raw.rollback.as_ref().map(Into::into),
+                shadow: plugin.shadow,
                 feeds,
             });
         }

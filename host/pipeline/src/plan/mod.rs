@@ -192,6 +192,8 @@ impl Planner<'_> {
             limits: transform.limits,
             grant: transform.grant.clone(),
             lateness: transform.lateness,
+            rollback: transform.rollback,
+            shadow: transform.shadow.clone(),
             ports,
             changelog: self.topics.changelogs[t],
         }

@@ -250,10 +250,10 @@ mod tests {
         assert_eq!(facts("(module)"), Facts::default());
         let go = facts(
             "(module (import \"wasi_snapshot_preview1\" \"proc_exit\" (func (param i32)))
-               (func (export \"wasmill:plugin/timer-handler@0.1.0#on-timers\")))",
+               (func (export \"wasmill:plugin/timer-handler@0.1.2#on-timers\")))",
         );
         assert!(go.handles_timers && go.needs_wasi && !go.has_metadata);
         let error = of_module(&wat::parse_str("(module)").unwrap()).unwrap_err();
-        assert!(error.contains("wasmill:plugin/lifecycle@0.1.0"), "{error}");
+        assert!(error.contains("wasmill:plugin/lifecycle@0.1.2"), "{error}");
     }
 }

@@ -5,6 +5,7 @@
 pub(crate) mod context;
 pub(crate) mod log;
 pub(crate) mod metrics;
+pub(crate) mod query;
 pub(crate) mod state;
 pub(crate) mod timers;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use record::store::{StoreError, TaskState};
 use record::transform::Description;
+use record::view::PipelineViews;
 
 use crate::bindings::wasmill::plugin::types;
 use crate::clock::CallClock;
@@ -49,8 +51,10 @@ pub(crate) enum Phase {
     Describe,
     /// `configure`: not state, and nothing of a record.
     Configure,
-    /// `process` and `on-timers`: everything.
+    /// `process` and `on-timers`: everything but the stores of others.
     Process,
+    /// `answer`: reads of state; nothing of a record.
+    Query,
 }
 
 /// Whose instance this is.
@@ -70,6 +74,8 @@ pub(crate) struct HostData {
     pub(crate) call: context::CallFacts,
     /// Here for the time of a call only.
     pub(crate) state: Option<Box<dyn TaskState>>,
+    /// What a query reads. Here for the time of one only.
+    pub(crate) queried: Option<PipelineViews>,
     pub(crate) traffic: state::Traffic,
     pub(crate) log: log::Log,
     pub(crate) metrics: metrics::Metrics,
@@ -84,6 +90,7 @@ impl HostData {
             Phase::Describe => true,
             Phase::Configure => self.phase != Phase::Describe,
             Phase::Process => self.phase == Phase::Process,
+            Phase::Query => self.phase == Phase::Query,
         };
         if allowed {
             return Ok(());
@@ -92,6 +99,7 @@ impl HostData {
             Phase::Describe => "describe",
             Phase::Configure => "configure",
             Phase::Process => "process",
+            Phase::Query => "answer",
         };
         Err(misuse(format!("`{function}` must not be called in `{during}`")))
     }

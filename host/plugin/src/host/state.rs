@@ -11,7 +11,7 @@ use crate::convert::{from_guest, to_guest};
 /// What an entry takes up in the host beside its key and value, until the next commit.
 const ENTRY_OVERHEAD_BYTES: usize = 128;
 /// Entries of one page at most.
-const SCAN_ENTRIES_MAX: u32 = 1_000;
+pub(super) const SCAN_ENTRIES_MAX: u32 = 1_000;
 
 /// How much a call may write to state and read from it at once.
 #[derive(Clone, Copy, Debug, Default)]
@@ -86,7 +86,7 @@ impl HostData {
         )))
     }
 
-    fn check_answer(&self, bytes: usize) -> wasmtime::Result<()> {
+    pub(super) fn check_answer(&self, bytes: usize) -> wasmtime::Result<()> {
         if bytes > self.traffic.answer_max {
             return Err(limit(format!(
                 "it read more than {} MiB of state at once, which is all its memory",
@@ -105,6 +105,10 @@ pub(crate) fn check(column: &Column, n: usize, highest_mark: u8, what: &str) -> 
 
 impl state::Host for HostData {
     fn get(&mut self, store: u32, key: Vec<u8>) -> wasmtime::Result<Option<Vec<u8>>> {
+        if self.phase == Phase::Query {
+            let (transform, store) = self.own("state.get", store)?;
+            return self.queried_get("state.get", &transform, &store, &key);
+        }
         self.store("state.get", store, false)?.get(store, &key).map_err(failed)
     }
 
@@ -129,6 +133,10 @@ impl state::Host for HostData {
         after: Option<Vec<u8>>,
         limit: u32,
     ) -> wasmtime::Result<state::Page> {
+        if self.phase == Phase::Query {
+            let (transform, store) = self.own("state.scan", store)?;
+            return self.queried_scan("state.scan", (&transform, &store), &prefix, after.as_deref(), limit);
+        }
         let page = self
             .store("state.scan", store, false)?
             .scan(store, &prefix, after.as_deref(), limit.min(SCAN_ENTRIES_MAX))
@@ -142,6 +150,10 @@ impl state::Host for HostData {
     }
 
     fn get_many(&mut self, store: u32, keys: types::Column) -> wasmtime::Result<types::Column> {
+        if self.phase == Phase::Query {
+            let (transform, store) = self.own("state.get-many", store)?;
+            return self.queried_get_many("state.get-many", (&transform, &store), keys);
+        }
         let keys = from_guest(keys);
         check(&keys, keys.len(), MARK_BYTES, "keys")?;
         let max = self.traffic.answer_max;

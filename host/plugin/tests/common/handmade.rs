@@ -172,9 +172,9 @@ pub(crate) fn component(mut image: Image, process: &[Instruction<'_>], world: &s
     let first = u32::from(own);
     let mut exports = ExportSection::new();
     for (at, name) in [
-        "wasmill:plugin/lifecycle@0.1.0#describe",
-        "wasmill:plugin/lifecycle@0.1.0#configure",
-        "wasmill:plugin/processor@0.1.0#process",
+        "wasmill:plugin/lifecycle@0.1.2#describe",
+        "wasmill:plugin/lifecycle@0.1.2#configure",
+        "wasmill:plugin/processor@0.1.2#process",
         "cabi_realloc",
     ]
     .into_iter()
@@ -231,7 +231,7 @@ pub(crate) fn component(mut image: Image, process: &[Instruction<'_>], world: &s
     let mut bytes = module.finish();
     let mut resolve = Resolve::default();
     resolve.push_str("plugin.wit", &contract()).unwrap();
-    let text = format!("package a:b;\nworld w {{\n  include wasmill:plugin/transform@0.1.0;\n{world}}}\n");
+    let text = format!("package a:b;\nworld w {{\n  include wasmill:plugin/transform@0.1.2;\n{world}}}\n");
     let package = resolve.push_str("w.wit", &text).unwrap();
     let world = resolve.select_world(&[package], Some("w")).unwrap();
     embed_component_metadata(&mut bytes, &resolve, world, StringEncoding::UTF8, false).unwrap();

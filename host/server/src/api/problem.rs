@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use record::log::LogError;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -70,6 +71,22 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, title, detail)
     }
 
+    pub(super) fn bad_request(title: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, title, detail)
+    }
+
+    pub(super) fn unavailable(title: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, title, detail)
+    }
+
+    pub(super) fn bad_gateway(title: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_GATEWAY, title, detail)
+    }
+
+    pub(super) fn internal(title: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, title, detail)
+    }
+
     pub(super) fn busy() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -83,6 +100,15 @@ impl Problem {
             StatusCode::SERVICE_UNAVAILABLE,
             "the process is about to end",
             "start it again",
+        )
+    }
+
+    /// The log does not do what it is asked for.
+    pub(super) fn of_log(error: &LogError) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("the log: {error}"),
+            "look at the broker, and try again",
         )
     }
 

@@ -10,6 +10,7 @@ mod places;
 pub(crate) mod receipt;
 mod reload;
 mod summary;
+mod trial;
 pub(crate) mod watch;
 
 use std::collections::VecDeque;
@@ -42,6 +43,7 @@ use crate::traces;
 use listeners::Listeners;
 use places::{check_skips, files_of, load_all};
 use receipt::{Cause, Receipt};
+use trial::Trial;
 use watch::Files;
 
 /// How long a thread may need to return after its deadline.
@@ -83,7 +85,9 @@ type End = (u64, Result<Summary, RunError>);
 /// A pipeline whose thread has been started.
 struct Running {
     pipeline: Pipeline,
-    linked: Vec<Linked>,
+    made: Made,
+    /// What it was before the last reload, while that is on trial.
+    trial: Option<Trial>,
     files: Files,
     /// Each start of a pipeline is another run.
     run: u64,
@@ -297,7 +301,7 @@ impl Supervisor {
             process_id: place.process_id.clone(),
             log: Arc::clone(&place.log),
             state: Arc::clone(&place.state),
-            parts: made.parts,
+            parts: Arc::clone(&made.parts),
             until_end: self.settings.until_end,
             from,
             skip: self.settings.skip.clone(),
@@ -328,7 +332,8 @@ impl Supervisor {
             shutdown: run.shutdown.clone(),
             control: run.control.clone(),
             taps: run.taps.clone(),
-            linked: made.linked,
+            made,
+            trial: None,
             pipeline,
             ended: false,
         };
@@ -341,7 +346,10 @@ impl Supervisor {
             control: run.control.clone(),
             taps: run.taps.clone(),
             log: Arc::clone(&run.log),
-            linked: running.linked.clone(),
+            control_topic: running.pipeline.control_topic.clone(),
+            linked: running.made.linked.clone(),
+            shadows: running.made.shadows.clone(),
+            state: Arc::clone(&running.place.state),
             ended: None,
         });
         tracing::info!(
@@ -436,8 +444,11 @@ impl Supervisor {
         if let Some(deadline) = self.requested.deadline() {
             self.listeners.end(deadline);
         }
-        if self.settings.watch && !self.requested.is_requested() {
-            self.look_at_files();
+        if !self.requested.is_requested() {
+            self.judge_trials();
+            if self.settings.watch {
+                self.look_at_files();
+            }
         }
     }
 

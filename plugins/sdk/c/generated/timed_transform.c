@@ -3,85 +3,85 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Imported Functions from `wasmill:plugin/timers@0.1.0`
+// Imported Functions from `wasmill:plugin/timers@0.1.2`
 
-__attribute__((__import_module__("wasmill:plugin/timers@0.1.0"), __import_name__("get")))
+__attribute__((__import_module__("wasmill:plugin/timers@0.1.2"), __import_name__("get")))
 extern void __wasm_import_wasmill_plugin_timers_get(int32_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("wasmill:plugin/timers@0.1.0"), __import_name__("set")))
+__attribute__((__import_module__("wasmill:plugin/timers@0.1.2"), __import_name__("set")))
 extern void __wasm_import_wasmill_plugin_timers_set(int32_t, uint8_t *, size_t, uint8_t *, size_t, int64_t);
 
-__attribute__((__import_module__("wasmill:plugin/timers@0.1.0"), __import_name__("cancel")))
+__attribute__((__import_module__("wasmill:plugin/timers@0.1.2"), __import_name__("cancel")))
 extern void __wasm_import_wasmill_plugin_timers_cancel(int32_t, uint8_t *, size_t, uint8_t *, size_t);
 
-__attribute__((__import_module__("wasmill:plugin/timers@0.1.0"), __import_name__("set-many")))
+__attribute__((__import_module__("wasmill:plugin/timers@0.1.2"), __import_name__("set-many")))
 extern void __wasm_import_wasmill_plugin_timers_set_many(int32_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *, size_t);
 
-// Imported Functions from `wasmill:plugin/log@0.1.0`
+// Imported Functions from `wasmill:plugin/log@0.1.2`
 
-__attribute__((__import_module__("wasmill:plugin/log@0.1.0"), __import_name__("threshold")))
+__attribute__((__import_module__("wasmill:plugin/log@0.1.2"), __import_name__("threshold")))
 extern int32_t __wasm_import_wasmill_plugin_log_threshold(void);
 
-__attribute__((__import_module__("wasmill:plugin/log@0.1.0"), __import_name__("write")))
+__attribute__((__import_module__("wasmill:plugin/log@0.1.2"), __import_name__("write")))
 extern void __wasm_import_wasmill_plugin_log_write(int32_t, int32_t, int32_t, uint8_t *, size_t);
 
-// Imported Functions from `wasmill:plugin/metrics@0.1.0`
+// Imported Functions from `wasmill:plugin/metrics@0.1.2`
 
-__attribute__((__import_module__("wasmill:plugin/metrics@0.1.0"), __import_name__("define")))
+__attribute__((__import_module__("wasmill:plugin/metrics@0.1.2"), __import_name__("define")))
 extern int32_t __wasm_import_wasmill_plugin_metrics_define(uint8_t *, size_t, int32_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *, size_t);
 
-__attribute__((__import_module__("wasmill:plugin/metrics@0.1.0"), __import_name__("update")))
+__attribute__((__import_module__("wasmill:plugin/metrics@0.1.2"), __import_name__("update")))
 extern void __wasm_import_wasmill_plugin_metrics_update(int32_t, double);
 
-// Imported Functions from `wasmill:plugin/context@0.1.0`
+// Imported Functions from `wasmill:plugin/context@0.1.2`
 
-__attribute__((__import_module__("wasmill:plugin/context@0.1.0"), __import_name__("pipeline")))
+__attribute__((__import_module__("wasmill:plugin/context@0.1.2"), __import_name__("pipeline")))
 extern void __wasm_import_wasmill_plugin_context_pipeline(uint8_t *);
 
-__attribute__((__import_module__("wasmill:plugin/context@0.1.0"), __import_name__("transform")))
+__attribute__((__import_module__("wasmill:plugin/context@0.1.2"), __import_name__("transform")))
 extern void __wasm_import_wasmill_plugin_context_transform(uint8_t *);
 
-__attribute__((__import_module__("wasmill:plugin/context@0.1.0"), __import_name__("now")))
+__attribute__((__import_module__("wasmill:plugin/context@0.1.2"), __import_name__("now")))
 extern int64_t __wasm_import_wasmill_plugin_context_now(void);
 
-__attribute__((__import_module__("wasmill:plugin/context@0.1.0"), __import_name__("stream-time")))
+__attribute__((__import_module__("wasmill:plugin/context@0.1.2"), __import_name__("stream-time")))
 extern int64_t __wasm_import_wasmill_plugin_context_stream_time(int32_t);
 
-__attribute__((__import_module__("wasmill:plugin/context@0.1.0"), __import_name__("watermark")))
+__attribute__((__import_module__("wasmill:plugin/context@0.1.2"), __import_name__("watermark")))
 extern int64_t __wasm_import_wasmill_plugin_context_watermark(int32_t);
 
-__attribute__((__import_module__("wasmill:plugin/context@0.1.0"), __import_name__("seed")))
+__attribute__((__import_module__("wasmill:plugin/context@0.1.2"), __import_name__("seed")))
 extern int64_t __wasm_import_wasmill_plugin_context_seed(int32_t);
 
-// Imported Functions from `wasmill:plugin/state@0.1.0`
+// Imported Functions from `wasmill:plugin/state@0.1.2`
 
-__attribute__((__import_module__("wasmill:plugin/state@0.1.0"), __import_name__("get")))
+__attribute__((__import_module__("wasmill:plugin/state@0.1.2"), __import_name__("get")))
 extern void __wasm_import_wasmill_plugin_state_get(int32_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("wasmill:plugin/state@0.1.0"), __import_name__("put")))
+__attribute__((__import_module__("wasmill:plugin/state@0.1.2"), __import_name__("put")))
 extern void __wasm_import_wasmill_plugin_state_put(int32_t, uint8_t *, size_t, uint8_t *, size_t);
 
-__attribute__((__import_module__("wasmill:plugin/state@0.1.0"), __import_name__("remove")))
+__attribute__((__import_module__("wasmill:plugin/state@0.1.2"), __import_name__("remove")))
 extern void __wasm_import_wasmill_plugin_state_remove(int32_t, uint8_t *, size_t);
 
-__attribute__((__import_module__("wasmill:plugin/state@0.1.0"), __import_name__("scan")))
+__attribute__((__import_module__("wasmill:plugin/state@0.1.2"), __import_name__("scan")))
 extern void __wasm_import_wasmill_plugin_state_scan(int32_t, uint8_t *, size_t, int32_t, uint8_t *, size_t, int32_t, uint8_t *);
 
-__attribute__((__import_module__("wasmill:plugin/state@0.1.0"), __import_name__("get-many")))
+__attribute__((__import_module__("wasmill:plugin/state@0.1.2"), __import_name__("get-many")))
 extern void __wasm_import_wasmill_plugin_state_get_many(int32_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("wasmill:plugin/state@0.1.0"), __import_name__("put-many")))
+__attribute__((__import_module__("wasmill:plugin/state@0.1.2"), __import_name__("put-many")))
 extern void __wasm_import_wasmill_plugin_state_put_many(int32_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *, size_t);
 
-__attribute__((__import_module__("wasmill:plugin/state@0.1.0"), __import_name__("savepoint")))
+__attribute__((__import_module__("wasmill:plugin/state@0.1.2"), __import_name__("savepoint")))
 extern int64_t __wasm_import_wasmill_plugin_state_savepoint(void);
 
-__attribute__((__import_module__("wasmill:plugin/state@0.1.0"), __import_name__("rollback")))
+__attribute__((__import_module__("wasmill:plugin/state@0.1.2"), __import_name__("rollback")))
 extern void __wasm_import_wasmill_plugin_state_rollback(int64_t);
 
-// Exported Functions from `wasmill:plugin/timer-handler@0.1.0`
+// Exported Functions from `wasmill:plugin/timer-handler@0.1.2`
 
-__attribute__((__weak__, __export_name__("cabi_post_wasmill:plugin/timer-handler@0.1.0#on-timers")))
+__attribute__((__weak__, __export_name__("cabi_post_wasmill:plugin/timer-handler@0.1.2#on-timers")))
 void __wasm_export_exports_wasmill_plugin_timer_handler_on_timers_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -267,9 +267,9 @@ void __wasm_export_exports_wasmill_plugin_timer_handler_on_timers_post_return(ui
   }
 }
 
-// Exported Functions from `wasmill:plugin/lifecycle@0.1.0`
+// Exported Functions from `wasmill:plugin/lifecycle@0.1.2`
 
-__attribute__((__weak__, __export_name__("cabi_post_wasmill:plugin/lifecycle@0.1.0#describe")))
+__attribute__((__weak__, __export_name__("cabi_post_wasmill:plugin/lifecycle@0.1.2#describe")))
 void __wasm_export_exports_wasmill_plugin_lifecycle_describe_post_return(uint8_t * arg0) {
   if ((*((size_t*) (arg0 + sizeof(void*)))) > 0) {
     free(*((uint8_t **) (arg0 + 0)));
@@ -348,7 +348,7 @@ void __wasm_export_exports_wasmill_plugin_lifecycle_describe_post_return(uint8_t
   }
 }
 
-__attribute__((__weak__, __export_name__("cabi_post_wasmill:plugin/lifecycle@0.1.0#configure")))
+__attribute__((__weak__, __export_name__("cabi_post_wasmill:plugin/lifecycle@0.1.2#configure")))
 void __wasm_export_exports_wasmill_plugin_lifecycle_configure_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -375,9 +375,9 @@ void __wasm_export_exports_wasmill_plugin_lifecycle_configure_post_return(uint8_
   }
 }
 
-// Exported Functions from `wasmill:plugin/processor@0.1.0`
+// Exported Functions from `wasmill:plugin/processor@0.1.2`
 
-__attribute__((__weak__, __export_name__("cabi_post_wasmill:plugin/processor@0.1.0#process")))
+__attribute__((__weak__, __export_name__("cabi_post_wasmill:plugin/processor@0.1.2#process")))
 void __wasm_export_exports_wasmill_plugin_processor_process_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -1065,7 +1065,7 @@ void wasmill_plugin_state_rollback(uint64_t to) {
   __wasm_import_wasmill_plugin_state_rollback((int64_t) (to));
 }
 
-__attribute__((__export_name__("wasmill:plugin/timer-handler@0.1.0#on-timers")))
+__attribute__((__export_name__("wasmill:plugin/timer-handler@0.1.2#on-timers")))
 uint8_t * __wasm_export_exports_wasmill_plugin_timer_handler_on_timers(uint8_t * arg) {
   exports_wasmill_plugin_timer_handler_due_timers_t arg0 = (wasmill_plugin_types_due_timers_t) {
     (uint32_t) (uint32_t) (*((int32_t*) (arg + 0))),
@@ -1142,7 +1142,7 @@ uint8_t * __wasm_export_exports_wasmill_plugin_timer_handler_on_timers(uint8_t *
   return ptr;
 }
 
-__attribute__((__export_name__("wasmill:plugin/lifecycle@0.1.0#describe")))
+__attribute__((__export_name__("wasmill:plugin/lifecycle@0.1.2#describe")))
 uint8_t * __wasm_export_exports_wasmill_plugin_lifecycle_describe(void) {
   exports_wasmill_plugin_lifecycle_description_t ret;
   exports_wasmill_plugin_lifecycle_describe(&ret);
@@ -1170,7 +1170,7 @@ uint8_t * __wasm_export_exports_wasmill_plugin_lifecycle_describe(void) {
   return ptr;
 }
 
-__attribute__((__export_name__("wasmill:plugin/lifecycle@0.1.0#configure")))
+__attribute__((__export_name__("wasmill:plugin/lifecycle@0.1.2#configure")))
 uint8_t * __wasm_export_exports_wasmill_plugin_lifecycle_configure(uint8_t * arg, size_t arg0) {
   timed_transform_string_t arg1 = (timed_transform_string_t) { (uint8_t*)(arg), (arg0) };
   exports_wasmill_plugin_lifecycle_result_void_list_problem_t ret;
@@ -1190,7 +1190,7 @@ uint8_t * __wasm_export_exports_wasmill_plugin_lifecycle_configure(uint8_t * arg
   return ptr;
 }
 
-__attribute__((__export_name__("wasmill:plugin/processor@0.1.0#process")))
+__attribute__((__export_name__("wasmill:plugin/processor@0.1.2#process")))
 uint8_t * __wasm_export_exports_wasmill_plugin_processor_process(uint8_t * arg) {
   exports_wasmill_plugin_processor_inbound_t arg0 = (wasmill_plugin_types_inbound_t) {
     (uint32_t) (uint32_t) (*((int32_t*) (arg + 0))),

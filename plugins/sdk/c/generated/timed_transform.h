@@ -342,7 +342,7 @@ typedef struct {
   } val;
 } exports_wasmill_plugin_processor_result_outbound_string_t;
 
-// Imported Functions from `wasmill:plugin/timers@0.1.0`
+// Imported Functions from `wasmill:plugin/timers@0.1.2`
 // The time for which a timer is set; nothing when it is not.
 extern bool wasmill_plugin_timers_get(wasmill_plugin_timers_clock_t clock, timed_transform_list_u8_t *key, timed_transform_string_t *name, int64_t *ret);
 // Sets a timer, in place of the one of the same key and name. The time is not negative.
@@ -354,20 +354,20 @@ extern void wasmill_plugin_timers_cancel(wasmill_plugin_timers_clock_t clock, ti
 // due before a later one took it back has fired.
 extern void wasmill_plugin_timers_set_many(wasmill_plugin_timers_clock_t clock, wasmill_plugin_timers_column_t *keys, wasmill_plugin_timers_column_t *names, timed_transform_list_s64_t *times);
 
-// Imported Functions from `wasmill:plugin/log@0.1.0`
+// Imported Functions from `wasmill:plugin/log@0.1.2`
 // The lowest level that is kept. Ask once per call.
 extern wasmill_plugin_log_level_t wasmill_plugin_log_threshold(void);
 // `index`: the record concerned. What exceeds the host's rate is counted and dropped.
 extern void wasmill_plugin_log_write(wasmill_plugin_log_level_t level, uint32_t *maybe_index, timed_transform_string_t *message);
 
-// Imported Functions from `wasmill:plugin/metrics@0.1.0`
+// Imported Functions from `wasmill:plugin/metrics@0.1.2`
 // A number for `update`; the same for the same name and labels. `bounds`: the upper bounds of
 // a histogram's buckets, rising; empty for the other kinds.
 extern uint32_t wasmill_plugin_metrics_define(timed_transform_string_t *name, wasmill_plugin_metrics_kind_t kind, timed_transform_string_t *help, timed_transform_list_tuple2_string_string_t *labels, timed_transform_list_f64_t *bounds);
 // Adds to a counter, sets a gauge, observes in a histogram. Undone with its call.
 extern void wasmill_plugin_metrics_update(uint32_t metric, double value);
 
-// Imported Functions from `wasmill:plugin/context@0.1.0`
+// Imported Functions from `wasmill:plugin/context@0.1.2`
 // The pipeline's name.
 extern void wasmill_plugin_context_pipeline(timed_transform_string_t *ret);
 // The transform's name in the pipeline.
@@ -383,7 +383,7 @@ extern int64_t wasmill_plugin_context_watermark(uint32_t index);
 // timer. Same on replay.
 extern uint64_t wasmill_plugin_context_seed(uint32_t index);
 
-// Imported Functions from `wasmill:plugin/state@0.1.0`
+// Imported Functions from `wasmill:plugin/state@0.1.2`
 // The value of a key; nothing when there is none.
 extern bool wasmill_plugin_state_get(uint32_t store, timed_transform_list_u8_t *key, timed_transform_list_u8_t *ret);
 // Sets the value of a key.
@@ -402,14 +402,14 @@ extern uint64_t wasmill_plugin_state_savepoint(void);
 // Undoes all that was stored since a savepoint of this call.
 extern void wasmill_plugin_state_rollback(uint64_t to);
 
-// Exported Functions from `wasmill:plugin/timer-handler@0.1.0`
+// Exported Functions from `wasmill:plugin/timer-handler@0.1.2`
 bool exports_wasmill_plugin_timer_handler_on_timers(exports_wasmill_plugin_timer_handler_due_timers_t *due, exports_wasmill_plugin_timer_handler_outbound_t *ret, timed_transform_string_t *err);
 
-// Exported Functions from `wasmill:plugin/lifecycle@0.1.0`
+// Exported Functions from `wasmill:plugin/lifecycle@0.1.2`
 void exports_wasmill_plugin_lifecycle_describe(exports_wasmill_plugin_lifecycle_description_t *ret);
 bool exports_wasmill_plugin_lifecycle_configure(timed_transform_string_t *config, exports_wasmill_plugin_lifecycle_list_problem_t *err);
 
-// Exported Functions from `wasmill:plugin/processor@0.1.0`
+// Exported Functions from `wasmill:plugin/processor@0.1.2`
 bool exports_wasmill_plugin_processor_process(exports_wasmill_plugin_processor_inbound_t *batch, exports_wasmill_plugin_processor_outbound_t *ret, timed_transform_string_t *err);
 
 // Helper Functions

@@ -2,11 +2,11 @@
 // plugin's own file.
 
 import plugin from 'wasmill-plugin';
-import * as context from 'wasmill:plugin/context@0.1.0';
-import * as log from 'wasmill:plugin/log@0.1.0';
-import * as metrics from 'wasmill:plugin/metrics@0.1.0';
-import * as state from 'wasmill:plugin/state@0.1.0';
-import * as timers from 'wasmill:plugin/timers@0.1.0';
+import * as context from 'wasmill:plugin/context@0.1.2';
+import * as log from 'wasmill:plugin/log@0.1.2';
+import * as metrics from 'wasmill:plugin/metrics@0.1.2';
+import * as state from 'wasmill:plugin/state@0.1.2';
+import * as timers from 'wasmill:plugin/timers@0.1.2';
 import type { DueTimers, Inbound, Outbound } from './contract.ts';
 import { describe, Runtime } from './runtime.ts';
 

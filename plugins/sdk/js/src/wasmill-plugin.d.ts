@@ -1,6 +1,6 @@
 // Generated from wit/plugin.wit by `npm run bindings`. Do not edit.
 
-declare module 'wasmill:plugin/context@0.1.0' {
+declare module 'wasmill:plugin/context@0.1.2' {
   /**
    * The pipeline's name.
    */
@@ -29,7 +29,7 @@ declare module 'wasmill:plugin/context@0.1.0' {
   export function seed(index: number): bigint;
 }
 
-declare module 'wasmill:plugin/lifecycle@0.1.0' {
+declare module 'wasmill:plugin/lifecycle@0.1.2' {
   /**
    * Always the same. Runs in an instance of its own, where only `log` may be called.
    */
@@ -153,7 +153,7 @@ declare module 'wasmill:plugin/lifecycle@0.1.0' {
   }
 }
 
-declare module 'wasmill:plugin/log@0.1.0' {
+declare module 'wasmill:plugin/log@0.1.2' {
   /**
    * The lowest level that is kept. Ask once per call.
    */
@@ -186,7 +186,7 @@ declare module 'wasmill:plugin/log@0.1.0' {
   export type Level = 'trace' | 'debug' | 'info' | 'warn' | 'error';
 }
 
-declare module 'wasmill:plugin/metrics@0.1.0' {
+declare module 'wasmill:plugin/metrics@0.1.2' {
   /**
    * A number for `update`; the same for the same name and labels. `bounds`: the upper bounds of
    * a histogram's buckets, rising; empty for the other kinds.
@@ -214,18 +214,18 @@ declare module 'wasmill:plugin/metrics@0.1.0' {
 }
 
 /// <reference path="./wasmill-plugin-types.d.ts" />
-declare module 'wasmill:plugin/processor@0.1.0' {
+declare module 'wasmill:plugin/processor@0.1.2' {
   /**
    * Runs a batch. An error fails the whole call: it is undone as after a trap, and the instance
    * recycled. One bad record is better told in `outbound.failures`.
    */
   export function process(batch: Inbound): Outbound;
-  export type Inbound = import('wasmill:plugin/types@0.1.0').Inbound;
-  export type Outbound = import('wasmill:plugin/types@0.1.0').Outbound;
+  export type Inbound = import('wasmill:plugin/types@0.1.2').Inbound;
+  export type Outbound = import('wasmill:plugin/types@0.1.2').Outbound;
 }
 
 /// <reference path="./wasmill-plugin-types.d.ts" />
-declare module 'wasmill:plugin/state@0.1.0' {
+declare module 'wasmill:plugin/state@0.1.2' {
   /**
    * The value of a key; nothing when there is none.
    */
@@ -259,7 +259,7 @@ declare module 'wasmill:plugin/state@0.1.0' {
    * Undoes all that was stored since a savepoint of this call.
    */
   export function rollback(to: bigint): void;
-  export type Column = import('wasmill:plugin/types@0.1.0').Column;
+  export type Column = import('wasmill:plugin/types@0.1.2').Column;
   /**
    * Some entries of a store.
    */
@@ -280,17 +280,17 @@ declare module 'wasmill:plugin/state@0.1.0' {
 }
 
 /// <reference path="./wasmill-plugin-types.d.ts" />
-declare module 'wasmill:plugin/timer-handler@0.1.0' {
+declare module 'wasmill:plugin/timer-handler@0.1.2' {
   /**
    * Runs timers that are due; they are no longer set. An error is as one of `process`.
    */
   export function onTimers(due: DueTimers): Outbound;
-  export type DueTimers = import('wasmill:plugin/types@0.1.0').DueTimers;
-  export type Outbound = import('wasmill:plugin/types@0.1.0').Outbound;
+  export type DueTimers = import('wasmill:plugin/types@0.1.2').DueTimers;
+  export type Outbound = import('wasmill:plugin/types@0.1.2').Outbound;
 }
 
 /// <reference path="./wasmill-plugin-types.d.ts" />
-declare module 'wasmill:plugin/timers@0.1.0' {
+declare module 'wasmill:plugin/timers@0.1.2' {
   /**
    * The time for which a timer is set; nothing when it is not.
    */
@@ -309,11 +309,11 @@ declare module 'wasmill:plugin/timers@0.1.0' {
    * due before a later one took it back has fired.
    */
   export function setMany(clock: Clock, keys: Column, names: Column, times: BigInt64Array): void;
-  export type Clock = import('wasmill:plugin/types@0.1.0').Clock;
-  export type Column = import('wasmill:plugin/types@0.1.0').Column;
+  export type Clock = import('wasmill:plugin/types@0.1.2').Clock;
+  export type Column = import('wasmill:plugin/types@0.1.2').Column;
 }
 
-declare module 'wasmill:plugin/types@0.1.0' {
+declare module 'wasmill:plugin/types@0.1.2' {
   /**
    * n byte strings, laid end to end; any bytes, not only UTF-8. A column is *left out* when all
    * three lists are empty though n is not 0; the field that holds it says what that means.

@@ -35,6 +35,9 @@
 //! timer by its name under the record's key, and [`Plugin::on_timer`] runs when the watermark has come
 //! to its time; [`Context::set_wall_timer`] waits for the clock on the wall. The shipped plugin
 //! `sessions` is an example.
+//!
+//! A plugin that has [`Queries`] and is exported by `export!(MyPlugin, queries)` answers questions about
+//! its state through the API, while records flow; `popularity` is an example.
 
 mod about;
 mod cache;
@@ -45,6 +48,7 @@ mod host;
 pub mod metrics;
 mod output;
 mod parents;
+mod query;
 mod record;
 pub mod runtime;
 mod store;
@@ -58,6 +62,7 @@ pub use context::Context;
 pub use error::{Error, NoConfig, Problem, Problems, Result};
 pub use host::Level;
 pub use output::{Inherit, Json, Output, Payload, Tombstone, Written};
+pub use query::{Answer, Entries, Queries, Query, Reader};
 pub use record::{Origin, Record};
 pub use store::{Format, Packed, Serde, Store};
 pub use timer::Timer;
@@ -78,6 +83,22 @@ pub mod bindings {
         world: "timed-transform",
         pub_export_macro: true,
         default_bindings_module: "wasmill_sdk::bindings",
+    });
+}
+
+/// What `wit-bindgen` makes of the world `query`.
+#[allow(missing_docs, unsafe_code, clippy::all, clippy::pedantic)]
+pub mod query_bindings {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "query",
+        pub_export_macro: true,
+        export_macro_name: "export_query",
+        default_bindings_module: "wasmill_sdk::query_bindings",
+        with: {
+            "wasmill:plugin/types@0.1.2": crate::bindings::wasmill::plugin::types,
+            "wasmill:plugin/state@0.1.2": crate::bindings::wasmill::plugin::state,
+        },
     });
 }
 
@@ -116,10 +137,35 @@ pub trait Plugin: Sized + 'static {
     }
 }
 
-/// Exports a [`Plugin`] as the component's. Once per crate.
+/// Exports a [`Plugin`] as the component's: `export!(MyPlugin)`, and `export!(MyPlugin, queries)` when it
+/// has [`Queries`]. Once per crate.
 #[macro_export]
 macro_rules! export {
     ($plugin:ty) => {
+        $crate::export!(@component $plugin, {});
+    };
+    ($plugin:ty, queries) => {
+        $crate::export!(@component $plugin, {
+            impl $crate::query_bindings::exports::wasmill::plugin::query_handler::Guest for Component {
+                fn answer(
+                    request: $crate::query_bindings::exports::wasmill::plugin::query_handler::Request,
+                ) -> ::core::result::Result<
+                    $crate::query_bindings::exports::wasmill::plugin::query_handler::Response,
+                    ::std::string::String,
+                > {
+                    RUNTIME.with(|cell| match cell.borrow_mut().as_mut() {
+                        ::core::option::Option::Some(runtime) => runtime.answer(request),
+                        ::core::option::Option::None => {
+                            ::core::result::Result::Err("the plugin was not configured".into())
+                        }
+                    })
+                }
+            }
+
+            $crate::query_bindings::export_query!(Component with_types_in $crate::query_bindings);
+        });
+    };
+    (@component $plugin:ty, { $($more:item)* }) => {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             ::std::thread_local! {
@@ -173,7 +219,9 @@ macro_rules! export {
                 }
             }
 
-    $crate::bindings::export!(Component with_types_in $crate::bindings);
+            $($more)*
+
+            $crate::bindings::export!(Component with_types_in $crate::bindings);
         };
     };
 }

@@ -8,6 +8,10 @@ use crate::context::Context;
 use crate::error::{Problems, Result, read_config};
 use crate::output::Outputs;
 use crate::parents::Parents;
+use crate::query::Queries;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::query::{Answer, Query, Reader};
+use crate::query_bindings::exports::wasmill::plugin::query_handler::{Request, Response};
 use crate::record::Record;
 use crate::timer::{Timer, Timers};
 use crate::{Plugin, host};
@@ -65,6 +69,25 @@ impl<P: Plugin> Runtime<P> {
         self.run(&Parents::timers(due), |plugin, index, context| {
             plugin.on_timer(Timer { due, index }, context)
         })
+    }
+
+    /// Answers a question.
+    ///
+    /// # Errors
+    /// What the plugin says.
+    pub fn answer(&mut self, request: Request) -> Result<Response, String>
+    where
+        P: Queries,
+    {
+        crate::query::answer(&mut self.plugin, request)
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn ask(&mut self, query: &Query) -> Result<Answer>
+    where
+        P: Queries,
+    {
+        self.plugin.answer(query, &Reader::own())
     }
 
     #[inline]

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use crate::Level;
+use crate::bindings::wasmill::plugin::state::Page;
 use crate::bindings::wasmill::plugin::types::Clock;
 use crate::column::{self, Column};
 
@@ -18,6 +19,8 @@ type Due = (Vec<u8>, String);
 pub(crate) struct World {
     /// By store and key.
     pub(super) state: BTreeMap<(u32, Vec<u8>), Vec<u8>>,
+    /// The stores of other transforms, by transform, store and key.
+    pub(super) peers: BTreeMap<(String, String, Vec<u8>), Vec<u8>>,
     pub(super) timers: BTreeMap<TimerId, i64>,
     /// Every change of a timer that was handed over; a negative time cancels.
     #[cfg(test)]
@@ -69,6 +72,59 @@ pub(crate) fn get_many(store: u32, keys: &Column) -> Column {
         column::push(&mut values, value.as_deref());
     }
     values
+}
+
+/// The entries of a page among all of a store.
+fn page<'a>(
+    all: impl Iterator<Item = (&'a Vec<u8>, &'a Vec<u8>)>,
+    prefix: &[u8],
+    after: Option<&[u8]>,
+    limit: u32,
+) -> Page {
+    let mut page = Page {
+        keys: column::empty(),
+        values: column::empty(),
+        more: false,
+    };
+    let is_asked = |key: &[u8]| key.starts_with(prefix) && after.is_none_or(|after| key > after);
+    for (key, value) in all.filter(|(key, _)| is_asked(key)) {
+        if page.keys.ends.len() as u32 >= limit {
+            page.more = true;
+            break;
+        }
+        column::push(&mut page.keys, Some(key));
+        column::push(&mut page.values, Some(value));
+    }
+    page
+}
+
+pub(crate) fn scan(store: u32, prefix: &[u8], after: Option<&[u8]>, limit: u32) -> Page {
+    WORLD.with_borrow(|world| {
+        let own = world.state.iter().filter(|((of, _), _)| *of == store);
+        page(own.map(|((_, key), value)| (key, value)), prefix, after, limit)
+    })
+}
+
+pub(crate) fn peer_get(transform: &str, store: &str, key: &[u8]) -> Option<Vec<u8>> {
+    let place = (transform.to_owned(), store.to_owned(), key.to_vec());
+    WORLD.with_borrow(|world| world.peers.get(&place).cloned())
+}
+
+pub(crate) fn peer_get_many(transform: &str, store: &str, keys: &Column) -> Column {
+    let mut values = column::empty();
+    for i in 0..keys.ends.len() {
+        let value = column::entry(keys, i).and_then(|key| peer_get(transform, store, key));
+        column::push(&mut values, value.as_deref());
+    }
+    values
+}
+
+pub(crate) fn peer_scan(transform: &str, store: &str, prefix: &[u8], after: Option<&[u8]>, limit: u32) -> Page {
+    WORLD.with_borrow(|world| {
+        let all = world.peers.iter();
+        let own = all.filter(|((of, named, _), _)| of == transform && named == store);
+        page(own.map(|((_, _, key), value)| (key, value)), prefix, after, limit)
+    })
 }
 
 pub(crate) fn put_many(store: u32, keys: &Column, values: &Column) {

@@ -41,6 +41,7 @@ use crate::bindings::wasmill::plugin::types::{Clock, DueTimers, Headers, Inbound
 use crate::column;
 use crate::error::{Problem, Problems};
 use crate::parents::Parents;
+use crate::query::{Answer, Queries, Query};
 use crate::runtime::Runtime;
 
 /// A configured plugin with its state, outside WebAssembly. The wall clock stands at 0, and there
@@ -135,6 +136,31 @@ impl<P: Plugin> Harness<P> {
     pub fn store(&mut self, store: &str, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         let key = (self.number(store), key.as_ref().to_vec());
         self.world.state.insert(key, value.as_ref().to_vec());
+    }
+
+    /// Puts bytes into a store of another transform of the pipeline, for queries.
+    pub fn store_of(&mut self, transform: &str, store: &str, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        let key = (transform.to_owned(), store.to_owned(), key.as_ref().to_vec());
+        self.world.peers.insert(key, value.as_ref().to_vec());
+    }
+
+    /// Asks the plugin, as `GET .../query/TRANSFORM/` with this path, such as `items/7?n=3`. Nothing is decoded.
+    ///
+    /// # Errors
+    /// The plugin's own.
+    pub fn ask(&mut self, path: &str) -> Result<Answer, crate::Error>
+    where
+        P: Queries,
+    {
+        let (path, parameters) = path.split_once('?').unwrap_or((path, ""));
+        let segments = path.split('/').filter(|segment| !segment.is_empty());
+        let pairs = parameters.split('&').filter(|pair| !pair.is_empty());
+        let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        let query = Query::new(
+            segments.map(str::to_owned).collect(),
+            pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        );
+        host::within(&mut self.world, || self.runtime.ask(&query))
     }
 
     #[allow(clippy::panic)]

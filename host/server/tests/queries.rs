@@ -1,0 +1,135 @@
+//! Plugins answer queries through the API, well and badly, while records flow.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    unreachable_pub,
+    reason = "helpers of tests fail the test"
+)]
+
+mod common;
+
+use std::path::Path;
+
+use common::process::Process;
+use common::{built_anew, wasmill, write};
+use serde_json::Value;
+
+const TOML: &str = r#"
+name = "asked"
+partitions = 3
+[sources.numbers]
+type = "generator"
+kind = "temperature"
+rate = 2000
+key = "/room"
+[transforms.oracle]
+inputs = ["numbers"]
+type = "wasm"
+plugin = "oracle.wasm"
+limits = { time_ms = 50, call_time_ms = 100 }
+[transforms.count]
+inputs = ["numbers"]
+type = "wasm"
+plugin = "word_count.wasm"
+[sinks.nothing]
+inputs = ["oracle", "count"]
+type = "blackhole"
+"#;
+
+fn start(dir: &Path) -> Process {
+    for plugin in ["oracle.wasm", "word_count.wasm"] {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../plugins/dist")
+            .join(plugin);
+        std::fs::copy(from, dir.join(plugin)).expect("`wasmill build plugins`, and plugins/misbehaving/oracle");
+    }
+    std::fs::write(dir.join("asked.toml"), TOML).unwrap();
+    let process = Process::run(dir, &["asked.toml", "--no-watch"]);
+    process.until(|process| process.ask(&path("seen/room-1")).0 == 200);
+    process
+}
+
+fn path(rest: &str) -> String {
+    format!("/v1/pipelines/asked/query/oracle/{rest}")
+}
+
+#[test]
+fn a_plugin_answers_while_records_flow() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = start(dir.path());
+    assert_eq!(
+        process.ask("/v1/pipelines/asked/query/oracle"),
+        (200, "hello".to_owned())
+    );
+    let seen = || process.ask(&path("seen/room-1")).1.parse::<u64>().unwrap();
+    let first = seen();
+    process.until(|_| seen() > first);
+    let all = process.ask(&path("all")).1;
+    assert!(
+        all.starts_with("room-1=") && all.contains(" room-2=") && all.contains(" room-3="),
+        "{all}"
+    );
+    assert_eq!(process.ask(&path("status/404")), (404, "so be it".to_owned()));
+    let (_, echo) = process.ask(&path("echo?a=1%262&b=%C3%A9"));
+    assert!(echo.contains(r#"[("a", "1&2"), ("b", "é")]"#), "{echo}");
+    assert_eq!(process.ask(&path("seen/a%2Fb")).0, 404);
+    assert_eq!(process.ask(&path("seen/%ff")).0, 400);
+
+    // Somebody's page in the browser of who runs this.
+    let page = process.get(&path("html"));
+    assert_eq!(
+        (page.status, page.body.as_slice()),
+        (200, &b"<script>alert(1)</script>"[..])
+    );
+    for header in [
+        "content-type: text/html",
+        "content-security-policy: sandbox",
+        "x-content-type-options: nosniff",
+    ] {
+        assert!(page.head.contains(header), "{}", page.head);
+    }
+
+    for (asked, status, says) in [
+        ("oracle/panic", 502, "asked for it"),
+        ("oracle/refuse", 502, "not today"),
+        ("oracle/loop", 502, "time_ms"),
+        ("oracle/memory", 502, "memory_mib"),
+        ("oracle/put", 502, "in `answer`"),
+        ("oracle/seen-of/none/a", 502, "no transform `none`"),
+        ("count/anything", 404, "exports no `query-handler`"),
+        ("none/anything", 404, "no transform `none`"),
+    ] {
+        let (found, body) = process.ask(&format!("/v1/pipelines/asked/query/{asked}"));
+        assert_eq!(found, status, "{asked}: {body}");
+        let problem: Value = serde_json::from_str(&body).unwrap();
+        assert!(problem["status"] == status && body.contains(says), "{asked}: {body}");
+    }
+    assert_eq!(process.ask("/v1/pipelines/none/query/oracle").0, 404);
+    // Records have flowed all the time.
+    let pipeline = process.json("/v1/pipelines/asked");
+    assert_eq!(
+        (&pipeline["state"], &pipeline["counters"]["aborts"]),
+        (&"running".into(), &0.into())
+    );
+    let before = seen();
+    process.until(|_| seen() > before);
+}
+
+#[test]
+fn after_a_reload_the_new_version_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = start(dir.path());
+    let answers = || process.ask(&path("answers")).1.parse::<u64>().unwrap();
+    let before = answers();
+    assert_eq!(answers(), before + 1);
+    let component = std::fs::read(dir.path().join("oracle.wasm")).unwrap();
+    write(&dir.path().join("oracle.wasm"), &built_anew(&component, 1));
+    let api = format!("http://{}", process.api);
+    let ran = wasmill(dir.path(), &["reload", "asked", "--api", &api, "--json"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    // An instance of it that has answered nothing yet.
+    assert_eq!(answers(), 1);
+    assert_eq!(process.ask(&path("seen/room-1")).0, 200);
+}
