@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 const ENRICH: &str = r#"
 name = "lines"
+partitions = 1
 [sources.lines]
 type = "file"
 path = "lines.txt"
@@ -182,6 +183,7 @@ fn letters_of_repartitioned_records_go_back_to_their_task() {
     write(&dir.join("lines.txt"), b"good bad good\n");
     let toml = r#"
 name = "lines"
+partitions = 1
 [sources.lines]
 type = "file"
 path = "lines.txt"

@@ -248,8 +248,12 @@ partitions = 2
 [sources.numbers]
 type = "generator"
 rate = 2000
-[transforms.pass]
+[transforms.split]
 inputs = ["numbers"]
+type = "wasm"
+plugin = "word_split.wasm"
+[transforms.pass]
+inputs = ["split"]
 type = "wasm"
 plugin = "poison.wasm"
 config = { poison_every = 0 }
@@ -285,6 +289,7 @@ fn a_version_that_fails_too_often_is_taken_back() {
         let dir = tempfile::tempdir().unwrap();
         let toml = TRIAL.replace("dead_letter", policy);
         write(&dir.path().join("poison.wasm"), &plugin("poison"));
+        write(&dir.path().join("word_split.wasm"), &plugin("word_split"));
         let file = dir.path().join("trial.toml");
         write(&file, toml.as_bytes());
         let process = Process::run(dir.path(), &["trial.toml", "--no-watch"]);
@@ -335,13 +340,14 @@ fn a_shadow_is_compared_and_nothing_of_it_is_kept() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     write(&dir.join("poison.wasm"), &plugin("poison"));
+    write(&dir.join("word_split.wasm"), &plugin("word_split"));
     write(&dir.join("candidate.wasm"), &built_anew(&plugin("poison"), 7));
     let file = dir.join("trial.toml");
     let toml = TRIAL.replace("rate = 2000", "count = 3000");
     let with = |shadow: &str| toml.replace("config = {", &format!("shadow = {shadow}\nconfig = {{"));
     write(&file, with("{ plugin = \"candidate.wasm\" }").as_bytes());
     let process = Served::run(dir, &["trial.toml", "--embedded=log"]);
-    let report = || process.json("/v1/pipelines/trial")["transforms"][0]["shadow"].clone();
+    let report = || process.json("/v1/pipelines/trial")["transforms"][1]["shadow"].clone();
     process.until("records are compared", || report()["records"] == 3_000);
     assert_eq!(
         (&report()["differences"], &report()["plugin"]),
@@ -354,7 +360,7 @@ fn a_shadow_is_compared_and_nothing_of_it_is_kept() {
         std::fs::remove_dir_all(dir.join("log")).unwrap();
         write(&file, with(&format!("{{ config = {{ {config} }} }}")).as_bytes());
         let process = Served::run(dir, &["trial.toml", "--embedded=log"]);
-        let report = || process.json("/v1/pipelines/trial")["transforms"][0]["shadow"].clone();
+        let report = || process.json("/v1/pipelines/trial")["transforms"][1]["shadow"].clone();
         process.until("records are compared", || report()["records"] == 3_000);
         let report = report();
         let example = &report["examples"][0];

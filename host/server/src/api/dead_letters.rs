@@ -76,7 +76,7 @@ pub(super) async fn list(
     let entry = entry(&api, &name)?;
     let limit = page.limit.unwrap_or(LIMIT);
     if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(Problem::bad_request(format!(
+        return Err(Problem::bad_parameter(format!(
             "`limit` is {limit}; it is 1 to {LIMIT_MAX}"
         )));
     }
@@ -84,7 +84,7 @@ pub(super) async fn list(
         None => None,
         Some(text) => Some(
             dead_letters::decode_cursor(&text)
-                .ok_or_else(|| Problem::bad_request("`before` is not what an answer has as `next`"))?,
+                .ok_or_else(|| Problem::bad_parameter("`before` is not what an answer has as `next`"))?,
         ),
     };
     Ok(Json(ask(entry, move |all| all.list(before.as_deref(), limit)).await?))
@@ -120,11 +120,11 @@ pub(super) async fn show(
 async fn chosen(entry: &Entry, chosen: Chosen) -> Result<Vec<At>, Problem> {
     match (chosen.all, chosen.letters.is_empty()) {
         (true, true) => ask(entry.clone(), |all| all.open()).await,
-        (false, false) if chosen.letters.len() > AT_ONCE_MAX => {
-            Err(Problem::bad_request(format!("more than {AT_ONCE_MAX} letters at once")))
-        }
+        (false, false) if chosen.letters.len() > AT_ONCE_MAX => Err(Problem::bad_parameter(format!(
+            "more than {AT_ONCE_MAX} letters at once"
+        ))),
         (false, false) => Ok(chosen.letters),
-        _ => Err(Problem::bad_request(
+        _ => Err(Problem::bad_parameter(
             "the body names either `letters` or `\"all\": true`",
         )),
     }

@@ -34,12 +34,8 @@ impl Problem {
     }
 
     /// What is wrong with the parameters.
-    pub(super) fn bad_request(title: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            title,
-            "GET /openapi.json says which parameters there are",
-        )
+    pub(super) fn bad_parameter<T: Into<String>>(title: T) -> Self {
+        Self::bad_request(title, "GET /openapi.json says which parameters there are")
     }
 
     /// A body that could not be read.

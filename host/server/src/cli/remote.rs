@@ -23,13 +23,14 @@ pub(crate) struct RemoteArgs {
     /// The API of the process, as `wasmill run` says it
     #[arg(
         long,
+        global = true,
         value_name = "URL",
         env = "WASMILL_API",
         default_value = "http://127.0.0.1:7077"
     )]
     api: Url,
     /// A token of the API, if it has any; better given in the environment
-    #[arg(long, value_name = "TOKEN", env = "WASMILL_TOKEN", hide_env_values = true, value_parser = secret)]
+    #[arg(long, global = true, value_name = "TOKEN", env = "WASMILL_TOKEN", hide_env_values = true, value_parser = secret)]
     token: Option<Secret>,
 }
 
