@@ -73,6 +73,14 @@ pub struct UsageSnapshot {
     pub memory_peak_bytes: usize,
 }
 
+impl UsageSnapshot {
+    /// Calls that failed, whatever the reason.
+    #[must_use]
+    pub fn failed_calls(&self) -> u64 {
+        self.traps + self.timed_out + self.limit_exceeded + self.refused + self.misuse + self.unavailable + self.store
+    }
+}
+
 /// A call that runs.
 pub(crate) struct Meter {
     started: Option<Duration>,

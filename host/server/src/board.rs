@@ -3,13 +3,15 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use parking_lot::RwLock;
 use plugin::Linked;
+use record::log::Log;
 use record::store::StateBackend;
 use record::topology::Topology;
-use task::{Control, Observer};
+use task::{Control, Observer, Taps};
 
 use crate::supervisor::receipt::Receipt;
 
@@ -25,6 +27,9 @@ pub(crate) struct Entry {
     pub(crate) started: Timestamp,
     pub(crate) observer: Arc<Observer>,
     pub(crate) control: Control,
+    pub(crate) taps: Taps,
+    #[allow(dead_code, reason = "the next commit reads dead letters")]
+    pub(crate) log: Arc<dyn Log>,
     /// The transforms, in the order of the plan.
     pub(crate) linked: Vec<Linked>,
     /// Where its state is.
@@ -44,6 +49,8 @@ impl Entry {
 pub(crate) struct Board {
     entries: RwLock<Vec<Entry>>,
     receipts: RwLock<VecDeque<Receipt>>,
+    /// All pipelines of the start are among the entries.
+    is_complete: AtomicBool,
 }
 
 impl Board {
@@ -57,6 +64,15 @@ impl Board {
                 entries.sort_by(|a, b| a.name().cmp(b.name()));
             }
         }
+    }
+
+    /// All pipelines of the start are there.
+    pub(crate) fn complete(&self) {
+        self.is_complete.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.is_complete.load(Ordering::Acquire)
     }
 
     /// Changes an entry, if it is there.

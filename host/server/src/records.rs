@@ -34,11 +34,6 @@ pub(crate) struct Draft {
 
 /// Record `i` of a batch that was read from a topic.
 pub(crate) fn encode(batch: &Batch, i: usize) -> Value {
-    let headers: Vec<Value> = batch
-        .headers
-        .of(i)
-        .map(|(name, value)| Value::Array(vec![String::from_utf8_lossy(name).into(), bytes_value(value)]))
-        .collect();
     let mut line = Map::new();
     line.insert("topic".to_owned(), (*batch.topic).into());
     line.insert("partition".to_owned(), batch.partition.into());
@@ -46,7 +41,7 @@ pub(crate) fn encode(batch: &Batch, i: usize) -> Value {
     line.insert("timestamp".to_owned(), batch.timestamps.get(i).copied().into());
     line.insert("key".to_owned(), bytes_value(batch.keys.get(i)));
     line.insert("value".to_owned(), bytes_value(batch.values.get(i)));
-    line.insert("headers".to_owned(), headers.into());
+    line.insert("headers".to_owned(), headers_value(batch.headers.of(i)));
     Value::Object(line)
 }
 
@@ -88,7 +83,14 @@ pub(crate) fn decode(line: &[u8]) -> Result<Draft, String> {
     Ok(draft)
 }
 
-fn bytes_value(bytes: Option<&[u8]>) -> Value {
+/// Pairs of a name and a value.
+pub(crate) fn headers_value<'a>(headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> Value {
+    let pair = |(name, value)| Value::Array(vec![String::from_utf8_lossy(name).into(), bytes_value(value)]);
+    headers.map(pair).collect()
+}
+
+/// A key or a value, as text where it is UTF-8.
+pub(crate) fn bytes_value(bytes: Option<&[u8]>) -> Value {
     match bytes {
         None => Value::Null,
         Some(bytes) => match std::str::from_utf8(bytes) {

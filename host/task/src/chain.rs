@@ -10,8 +10,11 @@ use record::log::PollLimit;
 use record::offset::Timestamp;
 use record::timer::{Clock, Timer};
 use record::topology::{InputRoute, Node, NodeId, SubTopology, Target, TopicId};
-use record::transform::{Call, CallError, CallErrorKind, StateSlot, TimerCall, Transform};
+use record::transform::{Call, CallError, CallErrorKind, Emitted, StateSlot, TimerCall, Transform};
 use record::{Batch, Column, Headers};
+
+use crate::stats::Flow;
+use crate::tap::Taps;
 
 /// A batch of many records is given up after so long, and its records are run one by one: the
 /// transaction that it is part of must not end before it does.
@@ -66,10 +69,45 @@ pub(crate) struct Chain {
     pub(crate) plan: Arc<SubTopology>,
     transforms: Vec<Box<dyn Transform>>,
     timed: Vec<usize>,
+    watch: Watch,
+}
+
+/// Who looks at what goes through a chain.
+#[derive(Default)]
+pub(crate) struct Watch {
+    /// One per node.
+    pub(crate) flows: Vec<Arc<Flow>>,
+    pub(crate) taps: Taps,
+}
+
+impl Watch {
+    /// A call has succeeded.
+    fn saw(&self, plan: &SubTopology, i: usize, began: Instant, emitted: &Emitted, batch: &Batch, input: &Batch) {
+        if let Some(flow) = self.flows.get(i) {
+            flow.read(batch.len());
+            flow.wrote(emitted.count as usize);
+            flow.time.observe(began.elapsed(), batch.len() as u64);
+        }
+        let node = &plan.nodes[i];
+        if !self.taps.looks_at(&node.name) {
+            return;
+        }
+        for (port, description) in node.description.ports.iter().enumerate() {
+            let mut out = Batch::new(Arc::clone(&batch.topic), batch.partition);
+            out.extend_from_port(emitted, port as u8, batch);
+            out.headers.finish(out.timestamps.len());
+            self.taps.show(&node.name, Some(&description.name), &out, Some(input));
+        }
+    }
 }
 
 impl Chain {
-    pub(crate) fn new(pipeline: Arc<str>, plan: Arc<SubTopology>, transforms: Vec<Box<dyn Transform>>) -> Self {
+    pub(crate) fn new(
+        pipeline: Arc<str>,
+        plan: Arc<SubTopology>,
+        transforms: Vec<Box<dyn Transform>>,
+        watch: Watch,
+    ) -> Self {
         let timed = (0..plan.nodes.len())
             .filter(|i| plan.nodes[*i].description.sets_timers)
             .collect();
@@ -78,6 +116,7 @@ impl Chain {
             plan,
             transforms,
             timed,
+            watch,
         }
     }
 
@@ -141,8 +180,10 @@ impl Chain {
                 now,
                 state: &mut states[i],
             };
+            let began = Instant::now();
             let emitted = self.transforms[i].process(call).map_err(|e| StepError::Call(node, e))?;
             check_failures(node, &emitted.failures, input)?;
+            self.watch.saw(&self.plan, i, began, &emitted, input, input);
             step.send(&self.plan.nodes[i], &emitted, input);
         }
         self.flow(&mut step, input, states, now, |root| stream_times[root])?;
@@ -170,10 +211,12 @@ impl Chain {
             now,
             state: &mut states[i],
         };
+        let began = Instant::now();
         let emitted = self.transforms[i]
             .on_timers(call)
             .map_err(|e| StepError::Call(due.node, e))?;
         check_failures(due.node, &emitted.failures, due.batch)?;
+        self.watch.saw(&self.plan, i, began, &emitted, due.batch, due.batch);
         step.send(&self.plan.nodes[i], &emitted, due.batch);
         self.flow(&mut step, due.batch, states, now, |_| stream_time)?;
         Ok(step.finish())
@@ -218,7 +261,11 @@ impl Chain {
                     now,
                     state,
                 };
+                let began = Instant::now();
                 let emitted = self.transforms[i].process(call).map_err(|e| StepError::Call(id, e))?;
+                if emitted.failures.is_empty() {
+                    self.watch.saw(&self.plan, i, began, &emitted, batch, input);
+                }
                 failures.extend(rooted(id, &emitted.failures, batch));
                 if failures.is_empty() {
                     step.send(&self.plan.nodes[i], &emitted, batch);
@@ -349,7 +396,7 @@ impl Step {
         }
     }
 
-    fn send(&mut self, node: &Node, emitted: &record::transform::Emitted, parents: &Batch) {
+    fn send(&mut self, node: &Node, emitted: &Emitted, parents: &Batch) {
         for (port, targets) in node.ports.iter().enumerate() {
             let Some((last, others)) = targets.split_last() else {
                 continue;

@@ -40,6 +40,19 @@ impl Worker {
         if self.open_since.is_none() {
             return Ok(true);
         }
+        let began = Instant::now();
+        let committed = self.commit_now();
+        self.shared.observer.commit_time.observe(began.elapsed(), 1);
+        let mut times = std::mem::take(&mut self.uncommitted);
+        if let Ok(true) = committed {
+            self.shared.observer.latency.observe_ages(&times, now_ms());
+        }
+        times.clear();
+        self.uncommitted = times;
+        committed
+    }
+
+    fn commit_now(&mut self) -> Result<bool, Stop> {
         let positions = self.positions();
         if let Err(error) = self.write_sources_again() {
             self.refused(error)?;

@@ -36,6 +36,7 @@ struct Inner {
     /// One replacement at a time.
     replacing: Mutex<()>,
     is_draining: AtomicBool,
+    is_paused: AtomicBool,
 }
 
 #[derive(Default)]
@@ -196,6 +197,17 @@ impl Control {
     /// topics, and to end.
     pub fn drain(&self) {
         self.0.is_draining.store(true, Ordering::Release);
+    }
+
+    /// Asks the run to process and deliver nothing, behind what it has done; or to go on.
+    pub fn pause(&self, is_paused: bool) {
+        self.0.is_paused.store(is_paused, Ordering::Release);
+    }
+
+    /// Whether it was asked to stand still. One that drains goes on.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.0.is_paused.load(Ordering::Acquire) && !self.is_draining()
     }
 
     pub(crate) fn is_draining(&self) -> bool {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use record::error::Code;
 use record::origin;
 use record::timer::Clock;
+use record::topology::TopicRole;
 use record::{Batch, TopicPartition};
 
 use crate::plan::now_ms;
@@ -19,7 +20,7 @@ impl Worker {
     /// Gives a batch as it was read to its task.
     pub(crate) fn feed(&mut self, batch: &mut Batch) -> Result<(), Stop> {
         let at = batch.place();
-        if self.leaves(&at.topic) {
+        if self.is_paused || self.leaves(&at.topic) {
             return Ok(());
         }
         let Some(owned) = self.tasks.get_mut(&at) else {
@@ -29,11 +30,20 @@ impl Worker {
         if !matches!(owned.task.phase, Phase::Running) {
             return Ok(());
         }
+        let (sub, route) = (owned.sub, owned.task.route);
         if self.shared.reads_internal(&batch.topic) {
             origin::absorb(batch);
         } else {
             origin::drop_foreign(batch);
         }
+        let route = &self.shared.processes[sub].inputs[route];
+        self.shared.flow(route.topic).read(batch.len());
+        if self.shared.taps.is_open() && self.shared.topic(route.topic).role != TopicRole::Repartition {
+            self.shared.taps.show(&route.name, None, batch, None);
+        }
+        let Some(owned) = self.tasks.get_mut(&at) else {
+            return Ok(());
+        };
         let first = batch.offsets.first().copied().unwrap_or(0);
         if owned.task.solo_until.is_some_and(|until| first <= until) {
             owned.task.queue_singles(batch);
@@ -178,6 +188,9 @@ impl Worker {
 
     /// Writes what a step made, and does what its end asks for.
     fn finish(&mut self, at: &TopicPartition, batch: &Batch, written: Written, end: StepEnd) -> Result<(), Stop> {
+        if matches!(end, StepEnd::Done) {
+            self.uncommitted.extend_from_slice(&batch.timestamps);
+        }
         if self.tasks.get(at).is_some_and(|owned| owned.task.is_advanced()) {
             self.open_since.get_or_insert_with(Instant::now);
         }

@@ -30,7 +30,9 @@ mod plan;
 mod process;
 mod restore;
 mod start;
+mod stats;
 mod step;
+mod tap;
 mod timers;
 mod topics;
 mod watchdog;
@@ -50,8 +52,10 @@ use record::{RecordOffset, TopicPartition};
 pub use control::{Control, NotStarted, ReplaceError, Replaced};
 pub use drive::{Cuts, Driver, Produced, Put, Refused};
 pub use error::RunError;
-pub use observer::{Observer, PartitionFailure, Shutdown, Snapshot};
+pub use observer::{Observer, PartitionFailure, Place, Shutdown, Snapshot};
 pub use plan::Parts;
+pub use stats::{Flow, Histogram, Lag, TIME_BOUNDS, Times};
+pub use tap::{TapOptions, TapReader, Tapped, Taps};
 
 use plan::{LOOK_TIMEOUT, Shared};
 
@@ -85,6 +89,8 @@ pub struct Run {
     pub control: Control,
     /// Watches the run.
     pub observer: Arc<Observer>,
+    /// Those who look at its records.
+    pub taps: Taps,
 }
 
 /// How a run ended.
@@ -161,7 +167,12 @@ fn prepare(run: Run, began: Instant) -> Result<Arc<Shared>, RunError> {
             readers.insert(Arc::clone(&topology.topic(input.topic).name), (sub, route));
         }
     }
+    let flows = topology.topics.iter();
     let shared = Arc::new(Shared {
+        flows: flows
+            .map(|topic| run.observer.flow(Place::Topic, &topic.name))
+            .collect(),
+        taps: run.taps,
         processes: topology.processes.iter().cloned().map(Arc::new).collect(),
         topology: run.topology,
         infos,

@@ -1,5 +1,6 @@
 //! What a run tells the outside while it runs: counters, and partitions that stand still.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
@@ -7,6 +8,8 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use record::TopicPartition;
 use record::error::Code;
+
+use crate::stats::{Flow, Histogram, Lag};
 
 /// The node of a failure of a source that is not a topic.
 pub(crate) const SOURCE: &str = "source";
@@ -96,6 +99,23 @@ pub struct Observer {
     restoring: AtomicU64,
     stuck: AtomicU64,
     failures: Mutex<Vec<PartitionFailure>>,
+    flows: Mutex<BTreeMap<(Place, Arc<str>), Arc<Flow>>>,
+    lags: Mutex<Vec<Lag>>,
+    /// How long commits of process tasks have taken, those that came to nothing too.
+    pub commit_time: Histogram,
+    /// How old records were, by their event time, when what became of them was committed.
+    pub latency: Histogram,
+}
+
+/// What a [`Flow`] is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// A topic of the plan.
+    Topic,
+    /// A transform.
+    Transform,
+    /// An external sink.
+    Sink,
 }
 
 /// The counters at one moment.
@@ -149,6 +169,32 @@ impl Observer {
     #[must_use]
     pub fn failures(&self) -> Vec<PartitionFailure> {
         self.failures.lock().clone()
+    }
+
+    /// What goes through each topic, transform and external sink, by name.
+    #[must_use]
+    pub fn flows(&self) -> Vec<(Place, Arc<str>, Arc<Flow>)> {
+        let flows = self.flows.lock();
+        let all = flows.iter();
+        all.map(|((place, name), flow)| (*place, Arc::clone(name), Arc::clone(flow)))
+            .collect()
+    }
+
+    /// What goes through one place. Asked for once by each thread, since it takes a lock.
+    pub(crate) fn flow(&self, place: Place, name: &Arc<str>) -> Arc<Flow> {
+        let mut flows = self.flows.lock();
+        Arc::clone(flows.entry((place, Arc::clone(name))).or_default())
+    }
+
+    /// How far each group was behind in each partition when that was last looked at; partitions in which
+    /// nothing was committed yet are among them.
+    #[must_use]
+    pub fn lags(&self) -> Vec<Lag> {
+        self.lags.lock().clone()
+    }
+
+    pub(crate) fn lag(&self, lags: Vec<Lag>) {
+        *self.lags.lock() = lags;
     }
 
     pub(crate) fn read(&self, records: usize) {

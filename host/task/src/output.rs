@@ -51,7 +51,13 @@ impl Worker {
                 .map(|i| partition_for(batch.keys.get(i), at.partition, count))
                 .collect();
             match self.session.produce(&topic.name, batch, &partitions) {
-                Ok(()) => self.shared.observer.wrote(batch.len()),
+                Ok(()) => {
+                    self.shared.observer.wrote(batch.len());
+                    shared.flow(out.topic).wrote(batch.len());
+                    if topic.role == TopicRole::Output {
+                        shared.taps.show(&topic.name, None, batch, Some(input));
+                    }
+                }
                 Err(error) => {
                     refused = Some(error);
                     break;
@@ -78,6 +84,7 @@ impl Worker {
             .collect();
         self.session.produce(&topic.name, letters, &partitions)?;
         self.shared.observer.dead_lettered(letters.len());
+        self.shared.flow(self.shared.topology.dead_letters).wrote(letters.len());
         Ok(())
     }
 
@@ -172,6 +179,7 @@ impl Worker {
             self.commit_now |= ingest.wants_commit();
             let at = ingest.at.clone();
             self.shared.observer.ingested(read.records);
+            self.shared.flow(self.ingests[i].topic()).wrote(read.records);
             self.shared.observer.skipped(read.skipped);
             if let Some(letters) = &read.dead_letters
                 && let Err(error) = self.write_dead_letters(0, letters)

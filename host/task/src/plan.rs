@@ -16,6 +16,8 @@ use record::{RecordOffset, TopicPartition};
 
 use crate::control::Control;
 use crate::observer::{Observer, Shutdown};
+use crate::stats::Flow;
+use crate::tap::Taps;
 
 /// Makes the concrete parts of a pipeline. The composition root implements it.
 pub trait Parts: Send + Sync {
@@ -51,6 +53,9 @@ pub(crate) struct Shared {
     pub(crate) parts: Arc<dyn Parts>,
     pub(crate) control: Control,
     pub(crate) observer: Arc<Observer>,
+    /// One per topic of the topology.
+    pub(crate) flows: Vec<Arc<Flow>>,
+    pub(crate) taps: Taps,
     pub(crate) shutdown: Shutdown,
     /// `--until-end`: sources end.
     pub(crate) bounded: bool,
@@ -75,6 +80,10 @@ impl Shared {
     /// Whether this process knows which partitions it has, as far as one can.
     pub(crate) fn is_settled(&self) -> bool {
         self.settled.load(Ordering::Acquire) >= self.topology.workers || self.started.elapsed() > SETTLED_AFTER
+    }
+
+    pub(crate) fn flow(&self, id: TopicId) -> &Flow {
+        &self.flows[id.0 as usize]
     }
 
     pub(crate) fn topic(&self, id: TopicId) -> &Topic {

@@ -9,8 +9,12 @@ use record::TopicPartition;
 use record::log::{Committed, Edge, Log, LogError};
 
 use crate::plan::{LOOK_TIMEOUT, Shared};
+use crate::stats::Lag;
 
-const EVERY: Duration = Duration::from_secs(30);
+/// How often lag is looked at.
+const EVERY: Duration = Duration::from_secs(5);
+/// What has not moved for so many looks stands still.
+const LOOKS: u32 = 6;
 
 /// Where a group stood in a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +36,7 @@ pub(crate) struct Watchdog {
     groups: Vec<(Arc<str>, Vec<TopicPartition>)>,
     stands: HashMap<Arc<str>, Vec<Stand>>,
     looked: Instant,
+    looks: u32,
 }
 
 impl Watchdog {
@@ -47,6 +52,7 @@ impl Watchdog {
             groups,
             stands: HashMap::new(),
             looked: Instant::now(),
+            looks: 0,
         }
     }
 
@@ -56,53 +62,71 @@ impl Watchdog {
             return;
         }
         self.looked = Instant::now();
+        self.looks += 1;
+        let judges = self.looks.is_multiple_of(LOOKS);
         let mut stuck = 0;
+        let mut lags = Vec::new();
         for (group, places) in &self.groups {
             if self.shared.shutdown.is_requested() {
                 return;
             }
-            match stands_still(&*self.shared.log, group, places, &mut self.stands) {
-                Ok(None) => {}
-                Ok(Some(lag)) => {
+            let now = match look(&*self.shared.log, group, places) {
+                Ok(now) => now,
+                Err(error) => {
+                    tracing::debug!(%group, "cannot look for lag: {error}");
+                    continue;
+                }
+            };
+            lags.extend(places.iter().zip(&now).map(|(at, stand)| Lag {
+                group: Arc::clone(group),
+                topic: Arc::clone(&at.topic),
+                partition: at.partition,
+                committed: stand.next,
+                end: stand.end,
+            }));
+            // One that was told to stand still does.
+            if judges && !self.shared.control.is_paused() {
+                let lag = stands_still(group, now, &mut self.stands);
+                if let Some(lag) = lag {
                     stuck += 1;
                     tracing::warn!(
                         %group,
                         "nothing moves: {lag} records wait, ever more, and no position was committed for {} s; look for errors above, and at the plugins' and sinks' services",
-                        EVERY.as_secs()
+                        EVERY.as_secs() * u64::from(LOOKS)
                     );
                 }
-                Err(error) => tracing::debug!(%group, "cannot look for lag: {error}"),
             }
         }
-        self.shared.observer.stuck(stuck);
+        self.shared.observer.lag(lags);
+        if judges {
+            self.shared.observer.stuck(stuck);
+        }
     }
 }
 
-/// The lag of a group's partitions that have stood still since they were last looked at.
-fn stands_still(
-    log: &dyn Log,
-    group: &Arc<str>,
-    places: &[TopicPartition],
-    stands: &mut HashMap<Arc<str>, Vec<Stand>>,
-) -> Result<Option<i64>, LogError> {
+/// Where a group stands in each partition.
+fn look(log: &dyn Log, group: &str, places: &[TopicPartition]) -> Result<Vec<Stand>, LogError> {
     let committed = log.committed(group, places, LOOK_TIMEOUT)?;
     let ends = log.offsets(places, Edge::StableEnd, LOOK_TIMEOUT)?;
     let next = |committed: &Option<Committed>| committed.as_ref().map_or(0, |committed| committed.next.0);
-    let now: Vec<Stand> = committed
-        .iter()
-        .zip(ends)
+    let all = committed.iter().zip(ends);
+    Ok(all
         .map(|(committed, end)| Stand {
             next: next(committed),
             end: end.0,
         })
-        .collect();
+        .collect())
+}
+
+/// The lag of a group's partitions that have stood still since they were last judged.
+fn stands_still(group: &Arc<str>, now: Vec<Stand>, stands: &mut HashMap<Arc<str>, Vec<Stand>>) -> Option<i64> {
     let before = stands.insert(Arc::clone(group), now.clone()).unwrap_or_default();
     let stuck = now
         .iter()
         .zip(before)
         .filter(|(now, before)| now.stands_still_since(*before));
     let lag: i64 = stuck.map(|(now, _)| now.end - now.next).sum();
-    Ok((lag > 0).then_some(lag))
+    (lag > 0).then_some(lag)
 }
 
 #[cfg(test)]
@@ -128,7 +152,7 @@ mod tests {
         let places = [TopicPartition::new("in", 0)];
         let group: Arc<str> = "g".into();
         let mut stands = HashMap::new();
-        let mut look = || stands_still(&log, &group, &places, &mut stands).unwrap();
+        let mut look = || stands_still(&group, look(&log, &group, &places).unwrap(), &mut stands);
         let append = || {
             let mut batch = Batch::new("in".into(), 0);
             batch.push(None, Some(b"x"), 1);

@@ -16,15 +16,16 @@ use std::time::{Duration, Instant};
 
 use record::error::Code;
 use record::log::{LogError, LogEvent, PollLimit, Polled, Session, SessionConfig, Writes};
-use record::topology::Delivery;
+use record::offset::Timestamp;
+use record::topology::{Delivery, SubTopology};
 use record::{NextOffset, TopicPartition};
 
 use crate::assignment::Retry;
-use crate::chain::Chain;
+use crate::chain::{Chain, Watch};
 use crate::control::{Instances, Version};
 use crate::error::RunError;
 use crate::ingest::IngestTask;
-use crate::observer::PartitionFailure;
+use crate::observer::{PartitionFailure, Place};
 use crate::plan::{LOG_TIMEOUT, Shared};
 use crate::process::{Phase, ProcessTask};
 use crate::restore::Restorer;
@@ -94,6 +95,10 @@ pub(crate) struct Worker {
     pub(crate) is_settled: bool,
     /// Nothing of the user's is read any more.
     pub(crate) is_draining: bool,
+    /// Nothing is processed until somebody says so.
+    pub(crate) is_paused: bool,
+    /// Event times of what was processed since the last commit.
+    pub(crate) uncommitted: Vec<Timestamp>,
 }
 
 /// The body of a worker's thread: sessions, one after another, until the run ends.
@@ -136,7 +141,7 @@ impl Worker {
         let version = shared.control.join(number).ok_or_else(|| RunError::Thread {
             thread: format!("worker-{number}"),
         })?;
-        let chains = chains(&topology.pipeline, &version, version.instances()?);
+        let chains = chains(&shared, &version, version.instances()?);
         let mut topics: Vec<Arc<str>> = shared.readers.keys().cloned().collect();
         topics.sort();
         let member = format!("{}-{}-{number}", topology.pipeline, shared.process_id);
@@ -183,6 +188,8 @@ impl Worker {
             restoring: 0,
             is_settled: false,
             is_draining: false,
+            is_paused: false,
+            uncommitted: Vec::new(),
         })
     }
 
@@ -217,6 +224,7 @@ impl Worker {
             self.is_draining = true;
             self.shared.control.stopped_reading(self.number);
         }
+        self.pause_or_resume()?;
         // 1
         let mut polled = std::mem::take(&mut self.polled);
         polled.clear();
@@ -251,16 +259,48 @@ impl Worker {
                 self.on_event(event)?;
             }
         }
-        self.work_off_queues()?;
-        // 3
-        self.fire_timers()?;
-        self.read_sources()?;
+        if !self.is_paused {
+            self.work_off_queues()?;
+            // 3
+            self.fire_timers()?;
+            self.read_sources()?;
+        }
         self.restore()?;
         // 5
         if self.commit_now || self.commit_is_due() {
             self.commit()?;
         }
         Ok(())
+    }
+
+    /// Stands still behind a commit while that is asked for, with its partitions; goes on from there.
+    fn pause_or_resume(&mut self) -> Result<(), Stop> {
+        let wanted = self.shared.control.is_paused();
+        if !self.is_paused && (!wanted || !self.commit_unless_rolled_back()?) {
+            return Ok(());
+        }
+        let running = self
+            .tasks
+            .iter()
+            .filter(|(_, owned)| matches!(owned.task.phase, Phase::Running));
+        let places: Vec<_> = running.map(|(at, owned)| (at.clone(), owned.task.next)).collect();
+        if wanted {
+            // In every turn: there may be new ones.
+            self.is_paused = true;
+            let places: Vec<_> = places.into_iter().map(|(at, _)| at).collect();
+            return self.session.pause(&places).map_err(|e| Stop::from_log("pausing", e));
+        }
+        self.is_paused = false;
+        for (at, _) in &places {
+            if let Some(owned) = self.tasks.get_mut(at) {
+                owned.task.queue.clear();
+                owned.task.is_held = false;
+            }
+        }
+        // What was read meanwhile was dropped.
+        self.session.seek(&places).map_err(|e| Stop::from_log("seeking", e))?;
+        let places: Vec<_> = places.into_iter().map(|(at, _)| at).collect();
+        self.session.resume(&places).map_err(|e| Stop::from_log("resuming", e))
     }
 
     /// Takes a newer version of the transforms, behind a commit; when that comes to nothing, in a later turn.
@@ -276,7 +316,7 @@ impl Worker {
             Some(instances) => instances,
             None => version.instances().map_err(|error| Stop::Error(error.into()))?,
         };
-        self.chains = chains(&self.shared.topology.pipeline, &version, instances);
+        self.chains = chains(&self.shared, &version, instances);
         self.version = version.number;
         self.forgive()?;
         self.shared.control.taken(self.number, version.number, began.elapsed());
@@ -301,6 +341,9 @@ impl Worker {
     }
 
     fn poll_timeout(&self, polled: &Polled) -> Duration {
+        if self.is_paused && polled.events.is_empty() && self.restorer.is_idle() {
+            return POLL_MAX;
+        }
         let busy = !polled.events.is_empty()
             || self.commit_now
             || self.ingests.iter().any(IngestTask::is_busy)
@@ -409,12 +452,18 @@ impl Worker {
 }
 
 /// What a worker runs of a version.
-fn chains(pipeline: &Arc<str>, version: &Version, instances: Instances) -> Vec<Chain> {
-    version
-        .processes
-        .iter()
-        .zip(instances)
-        .map(|(sub, transforms)| Chain::new(Arc::clone(pipeline), Arc::clone(sub), transforms))
+fn chains(shared: &Shared, version: &Version, instances: Instances) -> Vec<Chain> {
+    let watch = |sub: &SubTopology| Watch {
+        flows: sub
+            .nodes
+            .iter()
+            .map(|node| shared.observer.flow(Place::Transform, &node.name))
+            .collect(),
+        taps: shared.taps.clone(),
+    };
+    let pipeline = &shared.topology.pipeline;
+    let all = version.processes.iter().zip(instances);
+    all.map(|(sub, transforms)| Chain::new(Arc::clone(pipeline), Arc::clone(sub), transforms, watch(sub)))
         .collect()
 }
 

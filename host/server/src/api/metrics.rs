@@ -9,7 +9,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
-use task::Snapshot;
+use task::{Flow, Place, Snapshot, TIME_BOUNDS, Times};
 
 use crate::board::{Board, Entry};
 use crate::supervisor::receipt::Receipt;
@@ -49,6 +49,51 @@ const PIPELINE: &[Known<Snapshot>] = known! {
     "partitions_failed" gauge "Partitions that stand still until somebody decides" |s| s.failed as f64;
     "groups_stuck" gauge "Groups with ever more to read that do not move" |s| s.stuck as f64;
 };
+
+/// How times are distributed: of each pipeline, of its transforms and sinks.
+const TIMES: &[(&str, &str, &str)] = &[
+    (
+        "latency_seconds",
+        "pipeline",
+        "How old records were, by their event time, when what became of them was committed",
+    ),
+    (
+        "commit_seconds",
+        "pipeline",
+        "How long commits have taken, those that came to nothing too",
+    ),
+    (
+        "transform_seconds",
+        "transform",
+        "How long the call has taken that a record was in",
+    ),
+    (
+        "sink_latency_seconds",
+        "sink",
+        "How old records were, by their event time, when an external sink had them",
+    ),
+];
+
+/// What else is counted: by what, and what it says.
+const COUNTS: &[(&str, &str, &str)] = &[
+    (
+        "topic_records_read",
+        "topic",
+        "Records that the pipeline has read from a topic",
+    ),
+    (
+        "topic_records_written",
+        "topic",
+        "Records that the pipeline has written to a topic",
+    ),
+    ("sink_records", "sink", "Records that an external sink has taken"),
+];
+
+/// How far groups are behind.
+const LAG: (&str, &str) = (
+    "lag_records",
+    "Offsets that a group has yet to process in a partition, markers of transactions among them",
+);
 
 /// Of each transform.
 const TRANSFORM: &[Known<UsageSnapshot>] = known! {
@@ -138,6 +183,14 @@ impl Collector for Scrape {
         for known in TRANSFORM {
             family(&mut encoder, known, &usage)?;
         }
+        paused(&mut encoder, &entries)?;
+        for (name, of, help) in TIMES {
+            times(&mut encoder, (name, of, help), &entries)?;
+        }
+        for (name, of, help) in COUNTS {
+            counts(&mut encoder, (name, of, help), &entries)?;
+        }
+        lags(&mut encoder, &entries)?;
         reloads(&mut encoder, &self.0.receipts())?;
         plugins(&mut encoder, &entries)
     }
@@ -149,6 +202,78 @@ fn of_pipeline(entry: &Entry) -> Labels {
 
 fn of_transform(entry: &Entry, transform: &str) -> Labels {
     vec![label("pipeline", entry.name()), label("transform", transform)]
+}
+
+fn paused(encoder: &mut DescriptorEncoder<'_>, entries: &[Entry]) -> fmt::Result {
+    let help = "Whether somebody has paused a pipeline";
+    let mut metric = encoder.encode_descriptor("pipeline_paused", help, None, MetricType::Gauge)?;
+    for entry in entries {
+        let is_paused = entry.control.is_paused();
+        write(&mut metric, &of_pipeline(entry), false, f64::from(u8::from(is_paused)))?;
+    }
+    Ok(())
+}
+
+/// A family of histograms.
+fn times(encoder: &mut DescriptorEncoder<'_>, known: (&str, &str, &str), entries: &[Entry]) -> fmt::Result {
+    let (name, of, help) = known;
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+    for entry in entries {
+        let all: Vec<(Labels, Times)> = match name {
+            "latency_seconds" => vec![(of_pipeline(entry), entry.observer.latency.times())],
+            "commit_seconds" => vec![(of_pipeline(entry), entry.observer.commit_time.times())],
+            _ => flows(entry, of)
+                .map(|(labels, flow)| (labels, flow.time.times()))
+                .collect(),
+        };
+        for (labels, times) in all {
+            let bounds = TIME_BOUNDS.iter().copied().chain([f64::MAX]);
+            let buckets: Vec<_> = bounds.zip(times.counts).collect();
+            let mut one = metric.encode_family(&labels)?;
+            one.encode_histogram::<NoLabelSet>(times.sum, times.count(), &buckets, None)?;
+        }
+    }
+    Ok(())
+}
+
+/// What goes through the topics, transforms or sinks of a pipeline.
+fn flows(entry: &Entry, of: &str) -> impl Iterator<Item = (Labels, Arc<Flow>)> {
+    let wanted = match of {
+        "topic" => Place::Topic,
+        "sink" => Place::Sink,
+        _ => Place::Transform,
+    };
+    let all = entry.observer.flows().into_iter();
+    all.filter(move |(place, _, _)| *place == wanted)
+        .map(move |(_, name, flow)| (vec![label("pipeline", entry.name()), label(of, &name)], flow))
+}
+
+fn counts(encoder: &mut DescriptorEncoder<'_>, known: (&str, &str, &str), entries: &[Entry]) -> fmt::Result {
+    let (name, of, help) = known;
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (labels, flow) in entries.iter().flat_map(|entry| flows(entry, of)) {
+        let records = if name == "topic_records_read" {
+            flow.records_read()
+        } else {
+            flow.records_written()
+        };
+        write(&mut metric, &labels, true, records as f64)?;
+    }
+    Ok(())
+}
+
+fn lags(encoder: &mut DescriptorEncoder<'_>, entries: &[Entry]) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(LAG.0, LAG.1, None, MetricType::Gauge)?;
+    for entry in entries {
+        for lag in entry.observer.lags() {
+            let mut labels = of_pipeline(entry);
+            labels.push(label("group", &lag.group));
+            labels.push(label("topic", &lag.topic));
+            labels.push(label("partition", &lag.partition.to_string()));
+            write(&mut metric, &labels, false, lag.records() as f64)?;
+        }
+    }
+    Ok(())
 }
 
 fn reloads(encoder: &mut DescriptorEncoder<'_>, receipts: &[Receipt]) -> fmt::Result {
@@ -251,6 +376,33 @@ mod tests {
         text + "\n"
     }
 
+    fn others() -> String {
+        let labels = |of: &str| match of {
+            "pipeline" => "label `pipeline`".to_owned(),
+            of => format!("labels `pipeline`, `{of}`"),
+        };
+        let times = TIMES
+            .iter()
+            .map(|(name, of, help)| (*name, "histogram", *help, labels(of)));
+        let counts = COUNTS
+            .iter()
+            .map(|(name, of, help)| (*name, "counter", *help, labels(of)));
+        let lag = (
+            LAG.0,
+            "gauge",
+            LAG.1,
+            "labels `pipeline`, `group`, `topic`, `partition`".to_owned(),
+        );
+        times
+            .chain(counts)
+            .chain([lag])
+            .map(|(name, kind, help, labels)| {
+                let ending = if kind == "counter" { "_total" } else { "" };
+                format!("| `wasmill_{name}{ending}` | {kind} | {help}; {labels} |\n")
+            })
+            .collect()
+    }
+
     /// `UPDATE_DOCS=1 cargo test --workspace --bins metrics` writes the page.
     #[test]
     fn the_page_of_the_metrics_is_up_to_date() {
@@ -261,10 +413,13 @@ mod tests {
              ## Others\n\n| name | kind | what |\n|---|---|---|\n\
              | `wasmill_build_info` | info | The version of Wasmill, as a label |\n\
              | `wasmill_pipeline_up` | gauge | Whether a pipeline runs; label `pipeline` |\n\
+             | `wasmill_pipeline_paused` | gauge | Whether somebody has paused a pipeline; label `pipeline` |\n\
+             {}\
              | `wasmill_reloads` | gauge | Reloads whose receipts are kept, by what came of them; labels `pipeline`, `outcome` |\n\
              | `wasmill_plugin_NAME` | as the plugin says | What plugins measure themselves; labels `pipeline`, `transform` and the plugin's own |\n",
             table("Of a pipeline, by `pipeline`", PIPELINE),
             table("Of a transform, by `pipeline` and `transform`", TRANSFORM),
+            others(),
         );
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
         if std::env::var_os("UPDATE_DOCS").is_some() {

@@ -1,6 +1,9 @@
 //! The HTTP API: what runs, how it does, and reloads. Served on a thread of its own, so that nothing that
 //! happens here holds records up.
 
+mod control;
+mod extract;
+mod flow;
 mod format;
 mod guard;
 mod metrics;
@@ -8,6 +11,7 @@ pub(crate) mod problem;
 mod query;
 pub(crate) mod routes;
 pub(crate) mod state;
+pub(crate) mod tap;
 pub(crate) mod views;
 
 use std::net::SocketAddr;
@@ -85,6 +89,9 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(state::read))
         .routes(routes!(query::ask))
         .routes(routes!(query::ask_plainly))
+        .routes(routes!(control::pause))
+        .routes(routes!(control::resume))
+        .routes(routes!(tap::tap))
         .routes(routes!(routes::openapi))
 }
 

@@ -32,6 +32,20 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, title, detail)
     }
 
+    /// What is wrong with the parameters.
+    pub(super) fn bad_request(title: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            title,
+            "GET /openapi.json says which parameters there are",
+        )
+    }
+
+    /// A body that could not be read.
+    pub(super) fn of_body(status: StatusCode, title: impl Into<String>) -> Self {
+        Self::new(status, title, "GET /openapi.json says what the body is to be")
+    }
+
     pub(super) fn method_not_allowed() -> Self {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -56,7 +70,7 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, title, detail)
     }
 
-    pub(super) fn bad_request(title: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub(super) fn invalid(title: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, title, detail)
     }
 

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use utoipa::{IntoParams, ToSchema};
 
+use super::extract::Params;
 use super::problem::Problem;
 use super::views::{Pipeline, Pipelines, Readiness, State as Standing, state};
 use super::{Api, Ask};
@@ -32,6 +33,9 @@ pub(super) async fn health() -> &'static str {
 ))]
 pub(super) async fn ready(State(api): Shared) -> Response {
     let mut waits_for = Vec::new();
+    if !api.board.is_complete() {
+        waits_for.push("pipelines are being started".to_owned());
+    }
     for entry in api.board.entries() {
         let (standing, why) = state(&entry);
         if standing != Standing::Running {
@@ -151,9 +155,10 @@ pub(super) struct Which {
 /// The newest 200 of this process, oldest first.
 #[utoipa::path(get, path = "/v1/receipts", params(Which), responses(
     (status = 200, body = Receipts),
+    (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
     (status = 401, body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn receipts(State(api): Shared, Query(which): Query<Which>) -> Json<Receipts> {
+pub(super) async fn receipts(State(api): Shared, Params(which): Params<Which>) -> Json<Receipts> {
     let mut receipts = api.board.receipts();
     if let Some(pipeline) = &which.pipeline {
         receipts.retain(|receipt| *receipt.pipeline == **pipeline);

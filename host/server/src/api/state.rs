@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use record::store::StoreError;
 use record::transform::StoreSpec;
 use record::view::Views;
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
+use super::extract::Params;
 use super::problem::Problem;
 use super::routes::unknown;
 use super::{Api, format};
@@ -191,12 +192,9 @@ pub(super) async fn list(
 pub(super) async fn read(
     State(api): Shared,
     Path((name, transform, store)): Path<(String, String, String)>,
-    which: Result<Query<Which>, axum::extract::rejection::QueryRejection>,
+    Params(which): Params<Which>,
 ) -> Result<Json<Found>, Problem> {
     let entry = api.board.entry(&name).ok_or_else(|| unknown(&name))?;
-    let Query(which) = which.map_err(|error| {
-        Problem::bad_request(error.body_text(), "GET /openapi.json says which parameters there are")
-    })?;
     let all = stores(&entry, &transform)?;
     let spec = all.iter().find(|spec| spec.name == store).copied().cloned();
     let Some(spec) = spec else {
@@ -221,7 +219,7 @@ struct Asked {
 
 impl Asked {
     fn new(which: Which, spec: &StoreSpec) -> Result<Self, Problem> {
-        let bad = |what: String| Problem::bad_request(what, "GET /openapi.json says which parameters there are");
+        let bad = |what: String| Problem::bad_request(what);
         let format = match which.encoding.as_deref() {
             None => spec.key_format.as_str(),
             Some("utf8") => "utf8",
@@ -231,7 +229,7 @@ impl Asked {
         let bytes = |name: &str, text: Option<String>| {
             let read = text.map(|text| format::read(format, &text)).transpose();
             read.map_err(|what| {
-                Problem::bad_request(
+                Problem::invalid(
                     format!("`{name}`: {what}, as the keys of store `{}` are", spec.name),
                     "give it as the store shows it, or in base64 with `encoding=base64`",
                 )
@@ -243,7 +241,7 @@ impl Asked {
             ));
         }
         if format.ends_with("-le") && which.prefix.is_some() {
-            return Err(Problem::bad_request(
+            return Err(Problem::invalid(
                 format!("the keys of store `{}` are numbers: they have no `prefix`", spec.name),
                 "leave it out, or give bytes in base64 with `encoding=base64`",
             ));

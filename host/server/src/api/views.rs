@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::flow::{EdgeView, Latency, NodeView, graph};
 use crate::board::Entry;
 
 /// How a pipeline does.
@@ -18,6 +19,8 @@ pub(crate) enum State {
     Running,
     /// Partitions stand still, or a group does not move.
     Degraded,
+    /// Somebody has paused it.
+    Paused,
     /// It was asked to end.
     Stopped,
     /// It has ended with an error.
@@ -88,6 +91,46 @@ pub(crate) struct Pipeline {
     transforms: Vec<Transform>,
     /// External sinks.
     sinks: Vec<Arc<str>>,
+    /// How far each group is behind; looked at every few seconds.
+    pub(crate) lag: Vec<Lag>,
+    /// All of them together.
+    pub(crate) lag_total: i64,
+    /// How old records were, by their event time, when what became of them was committed.
+    pub(crate) latency: Latency,
+    /// How long commits took.
+    commit_time: Latency,
+    /// The places of the plan.
+    pub(crate) nodes: Vec<NodeView>,
+    /// The ways between them.
+    pub(crate) edges: Vec<EdgeView>,
+}
+
+/// How far a group is behind in one partition.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Lag {
+    /// The pipeline's group, or that of a sink.
+    pub(crate) group: Arc<str>,
+    pub(crate) topic: Arc<str>,
+    pub(crate) partition: u32,
+    /// The group has committed what is before this offset.
+    committed: i64,
+    /// Where the committed records of the partition end.
+    end: i64,
+    /// Offsets in between; markers of transactions are among them.
+    pub(crate) lag: i64,
+}
+
+impl From<&task::Lag> for Lag {
+    fn from(lag: &task::Lag) -> Self {
+        Self {
+            group: Arc::clone(&lag.group),
+            topic: Arc::clone(&lag.topic),
+            partition: lag.partition,
+            committed: lag.committed,
+            end: lag.end,
+            lag: lag.records(),
+        }
+    }
 }
 
 /// All pipelines of this process.
@@ -124,6 +167,9 @@ pub(super) fn state(entry: &Entry) -> (State, Option<String>) {
             State::Starting,
             Some(format!("{} tasks restore their state", counters.restoring)),
         )
+    } else if entry.control.is_paused() {
+        let why = "somebody has paused it; `POST .../resume` lets it go on";
+        (State::Paused, Some(why.to_owned()))
     } else if !entry.control.is_settled() {
         (State::Starting, Some("it waits for its partitions".to_owned()))
     } else {
@@ -136,7 +182,15 @@ impl Pipeline {
         let counters = entry.observer.snapshot();
         let (state, why) = state(entry);
         let failures = entry.observer.failures();
+        let lags = entry.observer.lags();
+        let (nodes, edges) = graph(entry);
         Self {
+            lag_total: lags.iter().map(task::Lag::records).sum(),
+            lag: lags.iter().map(Lag::from).collect(),
+            latency: Latency::of(&entry.observer.latency.times()),
+            commit_time: Latency::of(&entry.observer.commit_time.times()),
+            nodes,
+            edges,
             name: Arc::clone(entry.name()),
             state,
             why,

@@ -24,6 +24,7 @@ pub(crate) fn run(args: &PipelinesArgs, output: Output) -> Result<(), Failure> {
             State::Starting => "starting",
             State::Running => "running",
             State::Degraded => "degraded",
+            State::Paused => "paused",
             State::Stopped => "stopped",
             State::Failed => "failed",
         };

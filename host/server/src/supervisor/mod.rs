@@ -26,7 +26,7 @@ use record::log::Log;
 use record::store::StateBackend;
 use record::topology::Start;
 use record::{RecordOffset, TopicPartition};
-use task::{Control, Observer, RunError, Shutdown, Summary};
+use task::{Control, Observer, RunError, Shutdown, Summary, Taps};
 
 use crate::api::{self, Access, Ask};
 use crate::board::{Board, Entry};
@@ -85,6 +85,7 @@ struct Running {
     place: Place,
     shutdown: Shutdown,
     control: Control,
+    taps: Taps,
     progress: Progress,
     ended: bool,
 }
@@ -178,6 +179,7 @@ pub(crate) fn run(settings: Settings, output: Output) -> Result<(), Failure> {
     for one in prepared {
         supervisor.start(one, from)?;
     }
+    supervisor.board.complete();
     let outcome = supervisor.serve();
     for one in &mut supervisor.running {
         one.progress.finish();
@@ -261,6 +263,7 @@ impl Supervisor {
     fn start(&mut self, prepared: Prepared, from: Option<Start>) -> Result<u64, Failure> {
         let Prepared { pipeline, made, place } = prepared;
         let name = Arc::clone(&pipeline.topology.pipeline);
+        let before = self.running.iter().find(|one| *one.name() == name);
         let run = task::Run {
             topology: Arc::clone(&pipeline.topology),
             plan_hash: pipeline.plan_hash.clone(),
@@ -274,7 +277,10 @@ impl Supervisor {
             shutdown: Shutdown::new(),
             control: Control::new(),
             observer: Arc::new(Observer::default()),
+            taps: before.map(|one| one.taps.clone()).unwrap_or_default(),
         };
+        // What somebody has paused stays so when it is started again.
+        run.control.pause(before.is_some_and(|one| one.control.is_paused()));
         let prints = pipeline
             .topology
             .deliveries
@@ -294,6 +300,7 @@ impl Supervisor {
             place,
             shutdown: run.shutdown.clone(),
             control: run.control.clone(),
+            taps: run.taps.clone(),
             linked: made.linked,
             pipeline,
             ended: false,
@@ -305,6 +312,8 @@ impl Supervisor {
             started: Timestamp::now(),
             observer: Arc::clone(&run.observer),
             control: run.control.clone(),
+            taps: run.taps.clone(),
+            log: Arc::clone(&run.log),
             linked: running.linked.clone(),
             state: Arc::clone(&running.place.state),
             ended: None,

@@ -22,9 +22,10 @@ use record::topology::DeliverPlan;
 use record::{Batch, NextOffset, TopicPartition};
 
 use crate::error::RunError;
-use crate::observer::PartitionFailure;
+use crate::observer::{PartitionFailure, Place};
 use crate::plan::{LOG_TIMEOUT, Shared};
 use crate::start;
+use crate::stats::Flow;
 use slow::drive;
 
 const POLL_MAX: Duration = Duration::from_millis(50);
@@ -58,6 +59,8 @@ struct Deliverer {
     is_giving_up: bool,
     absorb: bool,
     last_commit: Instant,
+    is_paused: bool,
+    flow: Arc<Flow>,
 }
 
 /// The body of a deliver thread.
@@ -94,6 +97,7 @@ pub(crate) fn run(shared: &Arc<Shared>, index: usize) -> Result<(), RunError> {
             Err(error) => return Err(RunError::log("joining the group of a sink")(error)),
         }
     };
+    let flow = shared.observer.flow(Place::Sink, &plan.connector.name);
     let mut deliverer = Deliverer {
         absorb: topic.role.is_internal(),
         shared: Arc::clone(shared),
@@ -105,6 +109,8 @@ pub(crate) fn run(shared: &Arc<Shared>, index: usize) -> Result<(), RunError> {
         events: Vec::new(),
         is_giving_up: false,
         last_commit: Instant::now(),
+        is_paused: false,
+        flow,
     };
     let outcome = deliverer.serve();
     let left = shared.shutdown.deadline().map_or(Duration::from_secs(1), |deadline| {
@@ -142,7 +148,9 @@ impl Deliverer {
             for event in events {
                 self.on_event(event)?;
             }
-            self.write_due(false)?;
+            if !self.pause_or_resume()? {
+                self.write_due(false)?;
+            }
             if self.last_commit.elapsed() >= COMMIT_EVERY {
                 self.commit()?;
             }
@@ -288,6 +296,28 @@ impl Deliverer {
                 Err(error) => return Err(RunError::Sink(error)),
             }
         }
+    }
+
+    /// Reads nothing while that is asked for; what is gathered waits. Answers whether it does.
+    fn pause_or_resume(&mut self) -> Result<bool, RunError> {
+        let wanted = self.shared.control.is_paused();
+        if wanted || self.is_paused {
+            let places: Vec<_> = self
+                .partitions
+                .iter()
+                .filter(|(_, delivery)| !delivery.failed)
+                .map(|(at, _)| at.clone())
+                .collect();
+            if wanted {
+                // In every turn: there may be new ones.
+                self.session.pause(&places)
+            } else {
+                self.session.resume(&places)
+            }
+            .map_err(RunError::log("pausing or resuming partitions of a sink"))?;
+        }
+        self.is_paused = wanted;
+        Ok(wanted)
     }
 
     fn give_up(&mut self, partitions: &[TopicPartition]) -> Result<(), RunError> {

@@ -15,7 +15,7 @@ use super::slow::drive;
 use super::{BACKOFF_MIN, Deliverer};
 use crate::assignment::requested;
 use crate::error::RunError;
-use crate::plan::LOG_TIMEOUT;
+use crate::plan::{LOG_TIMEOUT, now_ms};
 
 impl Deliverer {
     pub(super) fn gather(&mut self, batch: &mut Batch) {
@@ -28,6 +28,8 @@ impl Deliverer {
         if self.absorb {
             origin::absorb(batch);
         }
+        self.shared.flow(self.plan.topic).read(batch.len());
+        self.shared.taps.show(&self.plan.connector.name, None, batch, None);
         if batch.origins.is_left_out() {
             for i in 0..batch.len() {
                 let offset = batch.offsets[i];
@@ -122,6 +124,8 @@ impl Deliverer {
             match outcome {
                 Ok(()) => {
                     self.shared.observer.delivered(batch.len() - skip.len());
+                    self.flow.wrote(batch.len() - skip.len());
+                    self.flow.time.observe_ages(&batch.timestamps, now_ms());
                     return self.written(at, &batch, next, stop);
                 }
                 Err(SinkError::Rejected(failures)) if !failures.is_empty() => match self.plan.on_error {

@@ -23,7 +23,7 @@ use record::topology::{OnError, TopicId, TopicRole, Topology};
 use record::transform::StateSlot;
 use record::{Batch, NextOffset, TopicPartition};
 
-use crate::chain::Chain;
+use crate::chain::{Chain, Watch};
 use crate::error::RunError;
 use crate::keys;
 use crate::observer::{PartitionFailure, SOURCE};
@@ -153,6 +153,7 @@ impl Driver {
                 Arc::clone(&topology.pipeline),
                 Arc::new(sub.clone()),
                 transforms,
+                Watch::default(),
             ));
             for (r, route) in sub.inputs.iter().enumerate() {
                 let topic = &topology.topic(route.topic).name;

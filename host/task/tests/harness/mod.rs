@@ -30,7 +30,7 @@ use record::topology::{
 };
 use record::transform::{Call, CallError, CallErrorKind, Description, Emitted, Port, StoreSpec, Transform};
 use record::{Batch, NextOffset, RecordOffset, TopicPartition};
-use wasmill_task::{Control, Observer, Parts, Run, RunError, Shutdown, Summary};
+use wasmill_task::{Control, Observer, Parts, Run, RunError, Shutdown, Summary, Taps};
 
 pub const T: Duration = Duration::from_secs(10);
 
@@ -461,6 +461,7 @@ impl Job {
             shutdown: shutdown.clone(),
             control: self.control.clone(),
             observer: Arc::new(Observer::default()),
+            taps: Taps::default(),
         })
     }
 }
