@@ -163,6 +163,9 @@ impl PipelineViews {
     }
 }
 
+/// Key, partition and value.
+type Found<'a> = (&'a [u8], u32, Option<&'a [u8]>);
+
 /// The entries of pages in one order. A page that has more says nothing of what comes after its last key,
 /// so the result ends there.
 fn merged(pages: &[(u32, Page)], limit: usize) -> Entries {
@@ -171,7 +174,7 @@ fn merged(pages: &[(u32, Page)], limit: usize) -> Entries {
     let known_to = ends
         .map(|(_, page)| page.keys.len().checked_sub(1).and_then(|last| page.keys.get(last)))
         .min();
-    let mut all: Vec<(&[u8], u32, Option<&[u8]>)> = Vec::new();
+    let mut all: Vec<Found<'_>> = Vec::new();
     for (partition, page) in pages {
         let entries = page.keys.iter().zip(page.values.iter());
         all.extend(entries.filter_map(|(key, value)| key.map(|key| (key, *partition, value))));

@@ -17,9 +17,11 @@ use crate::view::{Shown, View};
 /// what it committed. Nothing bounds it but what transforms store.
 #[derive(Default)]
 pub struct MemoryBackend {
-    /// By transform and partition.
-    stores: Mutex<HashMap<(String, u32), Arc<RwLock<Data>>>>,
+    stores: Mutex<Stores>,
 }
+
+/// By transform and partition.
+type Stores = HashMap<(String, u32), Arc<RwLock<Data>>>;
 
 #[derive(Default)]
 struct Data {

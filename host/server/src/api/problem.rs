@@ -35,7 +35,7 @@ impl Problem {
 
     /// What is wrong with the parameters.
     pub(super) fn bad_parameter<T: Into<String>>(title: T) -> Self {
-        Self::bad_request(title, "GET /openapi.json says which parameters there are")
+        Self::invalid(title, "GET /openapi.json says which parameters there are")
     }
 
     /// A body that could not be read.
@@ -67,7 +67,7 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, title, detail)
     }
 
-    pub(super) fn bad_request(title: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub(super) fn invalid(title: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, title, detail)
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
@@ -11,6 +11,7 @@ use record::transform::CallErrorKind;
 use record::view::PipelineViews;
 
 use super::Api;
+use super::extract::Params;
 use super::problem::Problem;
 use super::routes::unknown;
 use super::state::{beside, unknown_transform};
@@ -41,7 +42,7 @@ pub(super) async fn ask(
     state: Shared,
     Path((name, transform, _path)): Path<(String, String, String)>,
     uri: Uri,
-    parameters: Result<Query<Vec<(String, String)>>, axum::extract::rejection::QueryRejection>,
+    Params(parameters): Params<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
     answer(state, &name, &transform, &uri, parameters).await
 }
@@ -62,7 +63,7 @@ pub(super) async fn ask_plainly(
     state: Shared,
     Path((name, transform)): Path<(String, String)>,
     uri: Uri,
-    parameters: Result<Query<Vec<(String, String)>>, axum::extract::rejection::QueryRejection>,
+    Params(parameters): Params<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
     answer(state, &name, &transform, &uri, parameters).await
 }
@@ -72,7 +73,7 @@ async fn answer(
     name: &str,
     transform: &str,
     uri: &Uri,
-    parameters: Result<Query<Vec<(String, String)>>, axum::extract::rejection::QueryRejection>,
+    parameters: Vec<(String, String)>,
 ) -> Result<Response, Problem> {
     let entry = api.board.entry(name).ok_or_else(|| unknown(name))?;
     let linked = entry.linked.iter().find(|linked| **linked.transform() == *transform);
@@ -83,9 +84,8 @@ async fn answer(
             format!("GET /v1/pipelines/{name} says why"),
         ));
     }
-    let asked = "parts of a path and parameters are UTF-8, percent-encoded";
-    let path = segments(uri.path()).map_err(|what| Problem::bad_request(what, asked))?;
-    let Query(parameters) = parameters.map_err(|error| Problem::bad_request(error.body_text(), asked))?;
+    let path = segments(uri.path())
+        .map_err(|what| Problem::invalid(what, "the parts of a path are UTF-8, percent-encoded"))?;
     let query = plugin::Query { path, parameters };
     let views = PipelineViews::new(Arc::clone(&entry.state), Arc::clone(&entry.topology));
     let plugin = linked.compiled().description().name.clone();

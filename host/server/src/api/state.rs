@@ -229,7 +229,7 @@ impl Asked {
         let bytes = |name: &str, text: Option<String>| {
             let read = text.map(|text| format::read(format, &text)).transpose();
             read.map_err(|what| {
-                Problem::bad_request(
+                Problem::invalid(
                     format!("`{name}`: {what}, as the keys of store `{}` are", spec.name),
                     "give it as the store shows it, or in base64 with `encoding=base64`",
                 )
@@ -241,7 +241,7 @@ impl Asked {
             ));
         }
         if format.ends_with("-le") && which.prefix.is_some() {
-            return Err(Problem::bad_request(
+            return Err(Problem::invalid(
                 format!("the keys of store `{}` are numbers: they have no `prefix`", spec.name),
                 "leave it out, or give bytes in base64 with `encoding=base64`",
             ));
