@@ -249,6 +249,10 @@ pub trait StateBackend: Send + Sync {
     /// Reads the state of `transform` on `partition` beside its task, from any thread. Opens and makes
     /// nothing: `None` when no task of this process has it open. Never waited for by the task's commits.
     fn view(&self, transform: &str, partition: u32) -> Option<Box<dyn StateView>>;
+    /// What all of it takes up on disk, in bytes; `None` where it is kept elsewhere, or cannot be told.
+    fn disk_bytes(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// A partition of a transform's state that a task of this process has open.

@@ -470,7 +470,7 @@ impl<'a> DeadLetters<'a> {
         Ok(Ok(()))
     }
 
-    /// Writes down what was done, and forgets what was done with letters that have expired.
+    /// Writes down what was done.
     fn mark(&self, places: &[At], fate: Fate) -> Result<(), LogError> {
         if places.is_empty() {
             return Ok(());

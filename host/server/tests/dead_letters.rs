@@ -115,7 +115,7 @@ fn letters_are_put_back_when_what_has_failed_is_mended() {
 
     let ran = process.wasmill(dir, &["dlq", "list"]);
     assert!(
-        ran.stdout.contains("bad two") && ran.stdout.contains("enrich"),
+        ran.stdout.contains("bad two") && ran.stdout.contains("bad-json"),
         "{}",
         ran.stdout
     );
@@ -227,6 +227,10 @@ topic = "out"
     );
     assert_eq!(after["input"]["topic"], before["input"]["topic"]);
     assert_eq!(after["input"]["partition"], before["input"]["partition"]);
+    let (_, metrics) = process.ask("GET", "/metrics", "");
+    let line = "wasmill_state_bytes{pipeline=\"lines\"} ";
+    let bytes = metrics.lines().find_map(|text| text.strip_prefix(line)).expect(line);
+    assert!(bytes.parse::<f64>().unwrap() > 0.0, "{bytes}");
     let ran = wasmill(dir, &["dlq", "list", "--api", "http://127.0.0.1:1"]);
     assert_eq!(ran.code, Some(1));
     assert!(ran.stderr.contains("does not answer"), "{}", ran.stderr);

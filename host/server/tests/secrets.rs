@@ -35,6 +35,7 @@ brokers = "localhost:1"
 "sasl.password" = "${env:IN_KAFKA}"
 [sources.numbers]
 type = "generator"
+kind = "temperature"
 rate = 200
 [transforms.enrich]
 inputs = ["numbers"]
@@ -188,14 +189,13 @@ fn nothing_that_a_process_says_has_a_secret_in_it() {
         (ran.status.code(), said)
     };
     // The sink's service is not there, which it says again and again.
-    running.until("the sink complains", |log| log.contains("127.0.0.1:1").then_some(()));
+    running.until("the sink complains", |log| {
+        log.contains("Connection refused").then_some(())
+    });
 
     // A config that the plugin refuses, a secret that is missing, a secret with a line feed where none may be,
     // TOML that is broken around a secret: each is refused, and says so without it.
     for broken in [
-        PIPELINE
-            .replace("fields = {", "fields = { \"\" = 1, bad = \"${env:IN_BAD}\", ")
-            .replace("note =", "headers = \"${env:IN_BAD}\", note ="),
         PIPELINE.replace("{ fields", "{ headers = \"${env:IN_BAD}\", fields"),
         PIPELINE.replace("${env:IN_CONFIG}", "${env:MISSING}"),
         PIPELINE.replace("type = \"mysql\"", "type = \"${env:IN_BAD}\""),

@@ -143,6 +143,12 @@ impl StateBackend for DiskBackend {
         Ok(Box::new(state))
     }
 
+    fn disk_bytes(&self) -> Option<u64> {
+        // Not under the lock: files are looked at.
+        let database = self.shared.opened.lock().database.clone()?;
+        database.disk_space().ok()
+    }
+
     fn held(&self, transform: &str) -> Vec<Held> {
         let opened = self.shared.opened.lock();
         let of = opened.slots.values().filter(|open| open.transform == transform);

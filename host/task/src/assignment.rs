@@ -345,6 +345,10 @@ impl Worker {
         self.shared
             .observer
             .restoring(std::mem::replace(&mut self.restoring, restoring), restoring);
+        if restoring > 0 || self.restore_left > 0 {
+            self.restore_left = self.restorer.left();
+            self.shared.observer.restore_left(self.number, self.restore_left);
+        }
         if restoring == 0 {
             return Ok(());
         }

@@ -97,6 +97,8 @@ pub struct Observer {
     commits: AtomicU64,
     aborts: AtomicU64,
     restoring: AtomicU64,
+    /// By the number of the worker.
+    restore_left: Mutex<BTreeMap<usize, u64>>,
     stuck: AtomicU64,
     failures: Mutex<Vec<PartitionFailure>>,
     flows: Mutex<BTreeMap<(Place, Arc<str>), Arc<Flow>>>,
@@ -139,6 +141,8 @@ pub struct Snapshot {
     pub aborts: u64,
     /// Tasks that restore their state at the moment.
     pub restoring: u64,
+    /// Offsets of changelogs that are yet to be read for that.
+    pub restore_left: u64,
     /// Partitions that stand still.
     pub failed: u64,
     /// Groups (the pipeline's, a sink's) with ever more to read that do not move.
@@ -160,6 +164,7 @@ impl Observer {
             commits: get(&self.commits),
             aborts: get(&self.aborts),
             restoring: get(&self.restoring),
+            restore_left: self.restore_left.lock().values().sum(),
             failed: self.failures.lock().len() as u64,
             stuck: get(&self.stuck),
         }
@@ -236,6 +241,11 @@ impl Observer {
         } else {
             self.restoring.fetch_sub((before - now) as u64, Ordering::Relaxed);
         }
+    }
+
+    /// A worker has so many offsets of changelogs to read.
+    pub(crate) fn restore_left(&self, worker: usize, left: u64) {
+        self.restore_left.lock().insert(worker, left);
     }
 
     pub(crate) fn stuck(&self, groups: u64) {

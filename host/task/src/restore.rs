@@ -78,6 +78,12 @@ impl Restorer {
         self.jobs.is_empty()
     }
 
+    /// How many offsets of changelogs are yet to be read.
+    pub(crate) fn left(&self) -> u64 {
+        let left = |job: &Job| u64::try_from(job.target.0 - job.next.0).unwrap_or(0);
+        self.jobs.iter().map(left).sum()
+    }
+
     /// How many states are being restored.
     pub(crate) fn len(&self) -> usize {
         self.jobs.len()

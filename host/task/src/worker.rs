@@ -92,6 +92,8 @@ pub(crate) struct Worker {
     pub(crate) solo: Option<(TopicPartition, Solo)>,
     /// How many restores the observer was told of.
     pub(crate) restoring: usize,
+    /// How much was left of them then.
+    pub(crate) restore_left: u64,
     /// Whether there has been an assignment.
     pub(crate) is_settled: bool,
     /// Nothing of the user's is read any more.
@@ -189,6 +191,7 @@ impl Worker {
             aborts_in_a_row: 0,
             solo: None,
             restoring: 0,
+            restore_left: 0,
             is_settled: false,
             is_draining: false,
             is_paused: false,
@@ -206,6 +209,7 @@ impl Worker {
             self.shared.sources.lock().remove(&ingest.topic());
         }
         self.shared.observer.restoring(self.restoring, 0);
+        self.shared.observer.restore_left(self.number, 0);
     }
 
     fn serve(&mut self) -> Result<Ended, RunError> {
