@@ -2,14 +2,16 @@
 # All tests, against real services: scripts/test.sh [--quick] [arguments of cargo test]
 #
 # Checks the tools, builds the plugins of every language (scripts/languages.sh) and runs the tests that
-# they have, starts Kafka, MariaDB and a MongoDB-protocol server on free loopback ports
-# (scripts/services.sh), runs every test, and stops what it started. `--quick` leaves out the other
-# languages, the services, and the crates whose tests need them.
+# they have, gets a browser for the web page (scripts/page.sh), starts Kafka, MariaDB and a
+# MongoDB-protocol server on free loopback ports (scripts/services.sh), runs every test, and stops what
+# it started. `--quick` leaves out the other languages, the services, and the crates whose tests need
+# them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/tools.sh
 . scripts/services.sh
 . scripts/languages.sh
+. scripts/page.sh
 
 quick=no
 if [ "${1:-}" = --quick ]; then
@@ -45,6 +47,9 @@ if [ "$quick" = no ]; then
     languages_test
     # All of them are there, so none is passed over.
     export WASMILL_TEST_LANGUAGES=all WASMILL_VECTOR_LANGUAGES=rust,go,js,python,c
+
+    step "browser"
+    page_install
 
     step "services"
     trap services_stop EXIT

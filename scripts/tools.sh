@@ -59,8 +59,8 @@ tools_need_services() {
     fi
     tools_need mvn "Maven, which fetches the Kafka broker (Debian, Ubuntu: apt-get install maven)"
     tools_need go "Go 1.26 or newer, for plugins in Go and the MongoDB-protocol server (https://go.dev/dl)"
-    tools_need node "Node 20, for plugins in JavaScript (Debian, Ubuntu: apt-get install nodejs)"
-    tools_need npm "npm, for plugins in JavaScript (Debian, Ubuntu: apt-get install npm)"
+    tools_need node "Node 20, for plugins in JavaScript and the tests of the web page (Debian, Ubuntu: apt-get install nodejs)"
+    tools_need npm "npm, for plugins in JavaScript and the tests of the web page (Debian, Ubuntu: apt-get install npm)"
     tools_need python3 "Python 3.11 with venv, for plugins in Python and C (Debian, Ubuntu: apt-get install python3-venv)"
 }
 

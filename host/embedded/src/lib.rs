@@ -28,6 +28,7 @@
 //! nothing to read. One more thread compacts; with a directory, two of the store's flush.
 
 mod admin;
+mod appender;
 mod chunk;
 mod codec;
 mod compactor;
@@ -47,12 +48,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use record::appender::Appender;
 use record::log::{
     Committed, Edge, GroupMember, Isolation, Log, LogError, NewTopic, Position, Reader, Session, SessionConfig,
     TopicInfo,
 };
 use record::{Batch, NextOffset, TopicPartition};
 
+use crate::appender::EmbeddedAppender;
 use crate::chunk::Chunk;
 use crate::core::{Changes, Core};
 use crate::cursor::Cursors;
@@ -218,5 +221,9 @@ impl Log for EmbeddedLog {
 
     fn append(&self, topic: &str, batch: &Batch, partitions: &[u32], timeout: Duration) -> Result<(), LogError> {
         session::append(&self.core, topic, batch, partitions, timeout)
+    }
+
+    fn appender(&self) -> Result<Box<dyn Appender>, LogError> {
+        Ok(Box::new(EmbeddedAppender(Arc::clone(&self.core))))
     }
 }

@@ -11,12 +11,14 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic as NativeTopic, TopicRe
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use record::appender::Appender;
 use record::log::{
     Committed, Edge, GroupMember, Isolation, Log, LogError, NewTopic, Position, Reader, Session, SessionConfig,
     TopicInfo,
 };
 use record::{Batch, NextOffset, TopicPartition};
 
+use crate::appender::KafkaAppender;
 use crate::config::KafkaConfig;
 use crate::consumer::{list, partition_number, positions};
 use crate::error::{log_error, refused_settings, sort};
@@ -346,5 +348,9 @@ impl Log for KafkaLog {
             });
         }
         producer.take_failure().map_or(Ok(()), Err)
+    }
+
+    fn appender(&self) -> Result<Box<dyn Appender>, LogError> {
+        Ok(Box::new(KafkaAppender::new(&self.config)?))
     }
 }

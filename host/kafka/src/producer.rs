@@ -61,7 +61,7 @@ impl ProducerContext<NoCustomPartitioner> for Context {
     }
 }
 
-fn refusal(error: &KafkaError, topic: &str, bytes: usize) -> LogError {
+pub(crate) fn refusal(error: &KafkaError, topic: &str, bytes: usize) -> LogError {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize) => LogError::TooLarge {
             topic: topic.to_owned(),
@@ -214,7 +214,7 @@ impl Producer {
     }
 }
 
-fn headers(batch: &Batch, i: usize) -> OwnedHeaders {
+pub(crate) fn headers(batch: &Batch, i: usize) -> OwnedHeaders {
     let mut headers = OwnedHeaders::new();
     for (name, value) in batch.headers.of(i) {
         headers = headers.insert(Header {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use record::grant::Grant;
-use record::topology::{Connector, DeliverBatch, Delivery, InternalTopics, Limits, OnError, Start};
+use record::topology::{Connector, DeliverBatch, Delivery, InternalTopics, Limits, OnError, Rollback, Shadow, Start};
 use record::transform::Description;
 
 /// A checked pipeline.
@@ -49,6 +49,15 @@ pub(crate) enum SourceKind {
         /// The settings as they are written, for the plan's hash.
         written: String,
     },
+    /// It is sent its records, and writes them to a topic.
+    Listen {
+        connector: Connector,
+        /// `None`: one named after the source.
+        topic: Option<String>,
+        partitions: u32,
+        /// Every route gives its records a key.
+        sets_keys: bool,
+    },
 }
 
 /// A transform.
@@ -62,6 +71,8 @@ pub(crate) struct Transform {
     pub limits: Limits,
     pub grant: Grant,
     pub lateness: Duration,
+    pub rollback: Option<Rollback>,
+    pub shadow: Option<Shadow>,
     /// What it reads, and into which of its inputs.
     pub feeds: Vec<(Feed, u8)>,
 }

@@ -45,6 +45,9 @@ codes! {
     NOTHING_TO_REPLACE = "E0131" "An embedded node that replaces nothing";
     BAD_TIME = "E0132" "A malformed time";
     BAD_URL = "E0133" "A malformed URL";
+    BAD_ADDRESS = "E0134" "An address that a source cannot listen on";
+    BAD_ROUTE = "E0135" "A route that does not fit";
+    BAD_TEMPLATE = "E0136" "A malformed place for a part of a request";
     BAD_GRANT = "E0138" "A grant that cannot be given";
     PORT_UNREAD = "E0140" "A port that nothing reads (warning)";
     STATE_TWICE = "E0141" "State with at_least_once (warning)";

@@ -97,6 +97,12 @@ impl Linked {
             && inner.limits == options.limits
     }
 
+    /// Whether both are of one link, and count together.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// The component.
     #[must_use]
     pub fn compiled(&self) -> &Compiled {

@@ -74,10 +74,16 @@ pub struct UsageSnapshot {
 }
 
 impl UsageSnapshot {
+    /// Calls that failed for what the plugin did, not for what was away.
+    #[must_use]
+    pub fn convicting_calls(&self) -> u64 {
+        self.traps + self.timed_out + self.limit_exceeded + self.refused + self.misuse
+    }
+
     /// Calls that failed, whatever the reason.
     #[must_use]
     pub fn failed_calls(&self) -> u64 {
-        self.traps + self.timed_out + self.limit_exceeded + self.refused + self.misuse + self.unavailable + self.store
+        self.convicting_calls() + self.unavailable + self.store
     }
 }
 

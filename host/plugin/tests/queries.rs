@@ -32,6 +32,8 @@ fn node(name: &str, description: &Description) -> Node {
         limits: Limits::default(),
         grant: Grant::default(),
         lateness: Duration::ZERO,
+        rollback: None,
+        shadow: None,
         ports: Vec::new(),
         changelog: None,
     }
@@ -60,6 +62,7 @@ impl Pipeline {
             replication: None,
             topics: Vec::new(),
             ingests: Vec::new(),
+            listens: Vec::new(),
             deliveries: Vec::new(),
             dead_letters: TopicId(0),
             processes: vec![SubTopology {

@@ -6,12 +6,14 @@
 //! | contract | who implements it | who calls it |
 //! |---|---|---|
 //! | [`log::Log`], [`log::Session`], [`log::Reader`] | `kafka`, `embedded` | `task`, `server` |
+//! | [`appender::Appender`] | `kafka`, `embedded` | `sources`: what comes by HTTP |
 //! | [`source::Source`] | `sources` | `task`, on the worker that owns partition 0 |
 //! | [`transform::Transform`] | `plugin` | `task`, on its worker's thread |
 //! | [`store::Store`], [`store::TaskState`] | `state` | `task`, through `transform` too |
 //! | [`store::StateView`] | `state` | `server`, and queries in `plugin`, beside the task |
 //! | [`sink::Sink`] | `sinks` | `task`, in deliver tasks |
 
+pub mod appender;
 pub mod batch;
 pub mod column;
 pub mod error;
@@ -25,8 +27,10 @@ pub mod secret;
 pub mod sink;
 pub mod source;
 pub mod store;
+pub mod template;
 pub mod timer;
 pub mod topology;
+pub mod trace;
 pub mod transform;
 pub mod view;
 

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::appender::Appender;
 use crate::batch::Batch;
 use crate::error::{Code, Domain};
 use crate::offset::{NextOffset, Timestamp, TopicPartition};
@@ -504,4 +505,9 @@ pub trait Log: Send + Sync {
     /// # Errors
     /// As [`Session::produce`] and [`Session::flush`].
     fn append(&self, topic: &str, batch: &Batch, partitions: &[u32], timeout: Duration) -> Result<(), LogError>;
+    /// A producer of its own, outside any group and transaction.
+    ///
+    /// # Errors
+    /// `Fatal` for a configuration that the log refuses.
+    fn appender(&self) -> Result<Box<dyn Appender>, LogError>;
 }

@@ -16,6 +16,8 @@ pub const HEADER_ORIGIN: &str = "wasmill-origin";
 pub const HEADER_TASK: &str = "wasmill-task";
 /// Dead letters: `topic:partition:offset` of the task's input record.
 pub const HEADER_INPUT: &str = "wasmill-input";
+/// Dead letters: the input of the transform behind a repartition topic that the record was for, unless it is the first.
+pub const HEADER_INPUT_NUMBER: &str = "wasmill-input-number";
 /// Dead letters of timers: which one. The record has the timer's key and its time, and no value.
 pub const HEADER_TIMER: &str = "wasmill-timer";
 /// Dead letters: the pipeline.
@@ -237,6 +239,12 @@ impl DeadLetter<'_> {
             input.partition,
             input.offsets.get(i).copied().unwrap_or(-1),
         );
+        if let Some(number) = input.inputs.get(i).filter(|number| **number != 0) {
+            let number = number.to_string();
+            letters
+                .headers
+                .push(HEADER_INPUT_NUMBER.as_bytes(), Some(number.as_bytes()));
+        }
         self.push_headers(input.origin(i), (HEADER_INPUT, &place), letters);
         letters.headers.close(at);
     }

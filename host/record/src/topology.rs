@@ -64,11 +64,11 @@ pub enum InternalTopics {
 /// What a topic is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TopicRole {
-    /// The user's: read by a source.
+    /// The user's: read by a source, or filled by an `http` source.
     Input,
     /// The user's: written by a `kafka` sink.
     Output,
-    /// Ours: filled by a `file`, `stdin`, `generator` or `http` source.
+    /// Ours: filled by a `file`, `stdin` or `generator` source.
     Source,
     /// Ours: records on their way to the task that owns their key.
     Repartition,
@@ -148,6 +148,17 @@ pub struct Ingest {
     pub on_undecodable: OnError,
 }
 
+/// A source that is sent its records: every process of the pipeline listens, and writes them to a topic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listen {
+    /// The source and its settings.
+    pub connector: Connector,
+    /// The topic that its records are written to ([`TopicRole::Input`]).
+    pub topic: TopicId,
+    /// Whether what cannot be decoded goes to the dead letters; else it is refused.
+    pub dead_letters: bool,
+}
+
 /// Where records go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -204,6 +215,10 @@ pub struct Node {
     pub grant: Grant,
     /// How far behind the largest event time the watermark is, which fires its timers.
     pub lateness: Duration,
+    /// When a reload that changes the transform is taken back; `None`: never.
+    pub rollback: Option<Rollback>,
+    /// What is run on the same records, and whose results are only compared.
+    pub shadow: Option<Shadow>,
     /// For each port, where its records go.
     pub ports: Vec<Vec<Target>>,
     /// The changelog of its stores, when it has any.
@@ -220,10 +235,32 @@ impl std::fmt::Debug for Node {
             .field("limits", &self.limits)
             .field("grant", &self.grant)
             .field("lateness", &self.lateness)
+            .field("rollback", &self.rollback)
+            .field("shadow", &self.shadow.as_ref().map(|shadow| &shadow.plugin))
             .field("ports", &self.ports)
             .field("changelog", &self.changelog)
             .finish_non_exhaustive()
     }
+}
+
+/// Another version of a transform's plugin, or the same with another config.
+#[derive(Clone, PartialEq)]
+pub struct Shadow {
+    /// As [`Node::plugin`].
+    pub plugin: PathBuf,
+    /// As [`Node::config`].
+    pub config: String,
+}
+
+/// When a new version of a transform is taken back by itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rollback {
+    /// More than this share of its records has failed, from 0 to 1,
+    pub failed_share: f64,
+    /// of at least so many,
+    pub records: u64,
+    /// within this time.
+    pub within: Duration,
 }
 
 /// The limits of a plugin. The depth of its stack is a setting of the engine, so of the process.
@@ -343,6 +380,8 @@ pub struct Topology {
     pub topics: Vec<Topic>,
     /// Sources that are not topics.
     pub ingests: Vec<Ingest>,
+    /// Sources that are sent their records.
+    pub listens: Vec<Listen>,
     /// In topological order.
     pub processes: Vec<SubTopology>,
     /// External sinks.

@@ -1,6 +1,6 @@
 //! What the pipelines of this process are doing, for whoever asks: the API, metrics.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +13,7 @@ use record::store::StateBackend;
 use record::topology::Topology;
 use task::{Control, Observer, Taps};
 
+use crate::shadow::Shadow;
 use crate::supervisor::receipt::Receipt;
 
 /// So many receipts are kept.
@@ -28,10 +29,12 @@ pub(crate) struct Entry {
     pub(crate) observer: Arc<Observer>,
     pub(crate) control: Control,
     pub(crate) taps: Taps,
-    #[allow(dead_code, reason = "the next commit reads dead letters")]
     pub(crate) log: Arc<dyn Log>,
+    pub(crate) control_topic: String,
     /// The transforms, in the order of the plan.
     pub(crate) linked: Vec<Linked>,
+    /// Other versions that run beside transforms, by their names.
+    pub(crate) shadows: HashMap<Arc<str>, Shadow>,
     /// Where its state is.
     pub(crate) state: Arc<dyn StateBackend>,
     /// How it has ended, if it has: an error, or `None` when it was asked to.

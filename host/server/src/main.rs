@@ -7,6 +7,7 @@ mod api;
 mod board;
 mod cli;
 mod compose;
+mod dead_letters;
 mod failure;
 mod health;
 mod incarnation;
@@ -18,10 +19,12 @@ mod progress;
 mod records;
 mod reset;
 mod scaffold;
+mod shadow;
 mod signals;
 mod supervisor;
 mod testing;
 mod time;
+mod traces;
 
 use std::process::ExitCode;
 

@@ -42,6 +42,11 @@ impl Output {
         self.json
     }
 
+    /// Whether a person reads the results.
+    pub(crate) fn is_terminal(self) -> bool {
+        self.terminal_results
+    }
+
     /// Whether text on standard error may be coloured.
     pub(crate) fn colors(self) -> bool {
         self.color_errors

@@ -12,6 +12,7 @@ use record::sink::{Sink, SinkError};
 use record::source::{Source, SourceError};
 use record::store::StateBackend;
 use record::topology::{DeliverPlan, Ingest, Limits, Node, Topology};
+use record::trace::Spans;
 use record::transform::{Description, Transform};
 
 use crate::cli::args::PipelineArgs;
@@ -19,6 +20,7 @@ use crate::compose::{self, LogPlace, Logs};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::plugins::{self, LoadError};
+use crate::shadow::Shadow;
 use crate::supervisor::watch::Files;
 
 /// A checked pipeline.
@@ -45,14 +47,18 @@ pub(crate) struct Host {
     engine: Option<Engine>,
     /// By file and what it is granted, since that is what it is linked with.
     compiled: HashMap<(PathBuf, Grant), Compiled>,
+    spans: Option<Arc<dyn Spans>>,
 }
 
 /// What a pipeline runs with.
+#[derive(Clone)]
 pub(crate) struct Made {
     /// Makes its transforms, sources and sinks.
     pub(crate) parts: Arc<dyn task::Parts>,
     /// Its transforms, in the order of the plan.
     pub(crate) linked: Vec<Linked>,
+    /// Other versions that run beside some of them, by their names.
+    pub(crate) shadows: HashMap<Arc<str>, Shadow>,
 }
 
 impl Pipeline {
@@ -61,13 +67,24 @@ impl Pipeline {
         let nodes = self.topology.processes.iter().flat_map(|sub| &sub.nodes);
         // What a reference to a registry names never changes.
         let plugins = nodes
-            .map(|node| &node.plugin)
+            .flat_map(|node| {
+                let shadow = node.shadow.as_ref().map(|shadow| &shadow.plugin);
+                std::iter::once(&node.plugin).chain(shadow)
+            })
             .filter(|path| !path.to_str().is_some_and(registry::is_reference));
         Files::of(std::iter::once(&self.file).chain(plugins).cloned())
     }
 }
 
 impl Host {
+    /// One whose pipelines tell spans, if anybody wants to have them.
+    pub(crate) fn tracing(spans: Option<Arc<dyn Spans>>) -> Self {
+        Self {
+            spans,
+            ..Self::default()
+        }
+    }
+
     /// Reads, checks and plans a pipeline, its plugins included.
     ///
     /// # Errors
@@ -161,6 +178,7 @@ impl Host {
         reuse: &[Linked],
     ) -> Result<Made, Failure> {
         let mut linked = HashMap::new();
+        let mut shadows = HashMap::new();
         let mut in_order = Vec::new();
         for node in topology.processes.iter().flat_map(|sub| &sub.nodes) {
             let options = LinkOptions {
@@ -169,6 +187,27 @@ impl Host {
                 config_json: node.config.clone(),
                 limits: node.limits,
             };
+            let failed = |error: LoadError, path: &Path| Failure::Other {
+                code: error.code(),
+                invalid: false,
+                what: format!("transform `{}`: {error}", node.name),
+                place: Some(file.display().to_string()),
+                next: match error {
+                    LoadError::Plugin(_) => format!("`wasmill inspect {}` shows what it is", path.display()),
+                    LoadError::Registry(error) => error.next(),
+                },
+            };
+            if let Some(shadow) = &node.shadow {
+                let options = LinkOptions {
+                    config_json: shadow.config.clone(),
+                    ..options.clone()
+                };
+                let link = self
+                    .compiled(&shadow.plugin, &node.grant, &node.limits)
+                    .and_then(|compiled| Ok(compiled.link(options)?));
+                let link = link.map_err(|error| failed(error, &shadow.plugin))?;
+                shadows.insert(Arc::clone(&node.name), Shadow::new(link));
+            }
             let link = self
                 .compiled(&node.plugin, &node.grant, &node.limits)
                 .and_then(|compiled| {
@@ -178,16 +217,7 @@ impl Host {
                         None => Ok(compiled.link(options)?),
                     }
                 });
-            let link = link.map_err(|error| Failure::Other {
-                code: error.code(),
-                invalid: false,
-                what: format!("transform `{}`: {error}", node.name),
-                place: Some(file.display().to_string()),
-                next: match error {
-                    LoadError::Plugin(_) => format!("`wasmill inspect {}` shows what it is", node.plugin.display()),
-                    LoadError::Registry(error) => error.next(),
-                },
-            })?;
+            let link = link.map_err(|error| failed(error, &node.plugin))?;
             let idle = link.compiled().idle_grants();
             if !idle.is_empty() {
                 tracing::warn!(
@@ -202,12 +232,15 @@ impl Host {
         }
         let parts = Parts {
             linked,
+            shadows: shadows.clone(),
             pipeline: Arc::clone(&topology.pipeline),
             incarnation: incarnation.to_owned(),
+            spans: self.spans.clone(),
         };
         Ok(Made {
             parts: Arc::new(parts),
             linked: in_order,
+            shadows,
         })
     }
 
@@ -314,15 +347,19 @@ pub(crate) fn open_state(
 /// Makes the concrete parts of one pipeline.
 struct Parts {
     linked: HashMap<Arc<str>, Linked>,
+    shadows: HashMap<Arc<str>, Shadow>,
     pipeline: Arc<str>,
     incarnation: String,
+    spans: Option<Arc<dyn Spans>>,
 }
 
 impl task::Parts for Parts {
     fn transform(&self, node: &Node) -> Result<Box<dyn Transform>, String> {
-        match self.linked.get(&node.name) {
-            Some(linked) => linked.instance().map_err(|error| error.to_string()),
-            None => Err("the plan has no such transform".to_owned()),
+        let linked = self.linked.get(&node.name).ok_or("the plan has no such transform")?;
+        let current = linked.instance().map_err(|error| error.to_string())?;
+        match self.shadows.get(&node.name) {
+            None => Ok(current),
+            Some(shadow) => shadow.beside(current),
         }
     }
 
@@ -332,5 +369,9 @@ impl task::Parts for Parts {
 
     fn sink(&self, plan: &DeliverPlan) -> Result<Box<dyn Sink>, SinkError> {
         sinks::open(&plan.connector, &self.pipeline, &self.incarnation)
+    }
+
+    fn spans(&self) -> Option<Arc<dyn Spans>> {
+        self.spans.clone()
     }
 }

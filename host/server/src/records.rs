@@ -104,6 +104,15 @@ pub(crate) fn bytes_value(bytes: Option<&[u8]>) -> Value {
     }
 }
 
+/// A key or a value for people: text as it is.
+pub(crate) fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
 fn value_bytes(value: Value) -> Result<Option<Vec<u8>>, String> {
     Ok(match value {
         Value::Null => None,

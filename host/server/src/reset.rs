@@ -331,6 +331,7 @@ mod tests {
                 topic("p-dead-letters", TopicRole::DeadLetter),
             ],
             ingests: Vec::new(),
+            listens: Vec::new(),
             processes: vec![
                 SubTopology {
                     id: 0,

@@ -32,6 +32,14 @@ pub(crate) fn parse(text: &str) -> Result<Timestamp, String> {
     }
 }
 
+/// As people read it; nothing where there is none.
+pub(crate) fn show(time: Timestamp) -> String {
+    match jiff::Timestamp::from_millisecond(time) {
+        Ok(shown) if time >= 0 => format!("{shown:.3}"),
+        _ => String::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

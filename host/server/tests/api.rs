@@ -10,13 +10,13 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{command, wasmill};
+use common::served::Served;
+use common::{command, plugin, wasmill, write};
 use serde_json::Value;
 
 const PIPELINE: &str = r#"
@@ -36,95 +36,29 @@ type = "kafka"
 topic = "out"
 "#;
 
-struct Process {
-    child: Child,
-    api: SocketAddr,
+/// Runs the pipeline.
+fn run(dir: &Path, args: &[&str]) -> Served {
+    write(&dir.join("poison.wasm"), &plugin("poison"));
+    std::fs::write(dir.join("numbers.toml"), PIPELINE).unwrap();
+    Served::run(dir, &[&["numbers.toml", "--embedded", "--no-watch"], args].concat())
 }
 
-impl Process {
-    /// Runs the pipeline, its API at a free port.
-    fn run(dir: &Path, args: &[&str]) -> Self {
-        let plugin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/dist/poison.wasm");
-        std::fs::copy(&plugin, dir.join("poison.wasm")).expect("`wasmill build plugins/misbehaving/poison`");
-        std::fs::write(dir.join("numbers.toml"), PIPELINE).unwrap();
-        let mut all = vec![
-            "run",
-            "numbers.toml",
-            "--embedded",
-            "--no-watch",
-            "--listen",
-            "127.0.0.1:0",
-        ];
-        all.extend(args);
-        let mut child = command(dir, &all)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("wasmill starts");
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let api = loop {
-            let line = lines.next().expect("it says where the API is").unwrap();
-            if let Some((_, address)) = line.split_once("the API is at http://") {
-                break address.trim().parse().unwrap();
-            }
-        };
-        // Else it would write to nobody.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, api }
-    }
-
-    /// Status and body.
-    fn ask(&self, method: &str, path: &str, headers: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(self.api).unwrap();
-        let host = if headers.contains("host:") {
-            String::new()
-        } else {
-            format!("host: {}\r\n", self.api)
-        };
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\n{host}{headers}connection: close\r\n\r\n"
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
-    }
-
-    fn json(&self, path: &str) -> Value {
-        let (status, body) = self.ask("GET", path, "");
-        assert_eq!(status, 200, "{body}");
-        serde_json::from_str(&body).unwrap()
-    }
-
-    fn read(&self) -> u64 {
-        self.json("/v1/pipelines/numbers")["counters"]["records_read"]
-            .as_u64()
-            .unwrap()
-    }
-
-    fn until_ready(&self) {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while self.ask("GET", "/ready", "").0 != 200 || self.read() == 0 {
-            assert!(Instant::now() < deadline);
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
+fn read(process: &Served) -> u64 {
+    process.json("/v1/pipelines/numbers")["counters"]["records_read"]
+        .as_u64()
+        .unwrap()
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn until_it_reads(process: &Served) {
+    process.until_ready();
+    process.until("records are read", || read(process) > 0);
 }
 
 #[test]
 fn a_pipeline_is_paused_and_resumed_and_its_records_are_seen() {
     let dir = tempfile::tempdir().unwrap();
-    let process = Process::run(dir.path(), &[]);
-    process.until_ready();
+    let process = run(dir.path(), &[]);
+    until_it_reads(&process);
     assert_eq!(process.ask("POST", "/v1/pipelines/none/pause", "").0, 404);
 
     // Records as they go by: what the transform hands out, so many a second.
@@ -170,9 +104,9 @@ fn a_pipeline_is_paused_and_resumed_and_its_records_are_seen() {
     let (status, answer) = process.ask("POST", "/v1/pipelines/numbers/pause", "");
     assert_eq!(status, 200, "{answer}");
     let standing = || {
-        let before = process.read();
+        let before = read(&process);
         std::thread::sleep(Duration::from_millis(300));
-        process.read() == before
+        read(&process) == before
     };
     let deadline = Instant::now() + Duration::from_secs(20);
     while !standing() {
@@ -186,10 +120,10 @@ fn a_pipeline_is_paused_and_resumed_and_its_records_are_seen() {
         metrics.contains("wasmill_pipeline_paused{pipeline=\"numbers\"} 1"),
         "{metrics}"
     );
-    let before = process.read();
+    let before = read(&process);
     assert_eq!(process.ask("POST", "/v1/pipelines/numbers/resume", "").0, 200);
     let deadline = Instant::now() + Duration::from_secs(20);
-    while process.read() < before + 1_000 {
+    while read(&process) < before + 1_000 {
         assert!(Instant::now() < deadline);
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -227,8 +161,8 @@ fn a_pipeline_is_paused_and_resumed_and_its_records_are_seen() {
 #[test]
 fn it_says_what_runs_and_reloads_it() {
     let dir = tempfile::tempdir().unwrap();
-    let process = Process::run(dir.path(), &[]);
-    process.until_ready();
+    let process = run(dir.path(), &[]);
+    until_it_reads(&process);
     assert_eq!(process.ask("GET", "/health", ""), (200, "ok\n".to_owned()));
     let all = process.json("/v1/pipelines");
     let one = &all["pipelines"][0];
@@ -293,8 +227,8 @@ fn it_says_what_runs_and_reloads_it() {
     let all = document["paths"].as_object().unwrap().keys();
     let paths: Vec<&String> = all.filter(is_plain).collect();
     for path in &paths {
-        // Events without end.
-        if path.contains("/tap/") {
+        // Events without end; what has a test of its own.
+        if path.contains("/tap/") || path.contains("/dead-letters/") {
             continue;
         }
         let (path, method) = (path.replace("{name}", "numbers"), path);
@@ -309,7 +243,7 @@ fn it_says_what_runs_and_reloads_it() {
             "{method} {path}"
         );
     }
-    assert_eq!(paths.len(), 12);
+    assert_eq!(paths.len(), 16);
     // The table for people.
     let ran = wasmill(dir.path(), &["pipelines", "--api", &api]);
     assert!(
@@ -325,7 +259,7 @@ fn tokens_open_what_they_are_for() {
     let tokens = "[[tokens]]\ntoken = \"read-0123456789abcdef\"\nrole = \"read\"\n\
                   [[tokens]]\ntoken = \"operate-0123456789abcdef\"\nrole = \"operate\"\n";
     std::fs::write(dir.path().join("tokens.toml"), tokens).unwrap();
-    let process = Process::run(dir.path(), &["--tokens", "tokens.toml"]);
+    let process = run(dir.path(), &["--tokens", "tokens.toml"]);
     let bearer = |token: &str| format!("authorization: Bearer {token}\r\n");
     let read = bearer("read-0123456789abcdef");
     for (method, path, headers, expected) in [
@@ -366,8 +300,8 @@ fn tokens_open_what_they_are_for() {
 #[test]
 fn clients_that_misbehave_hold_nothing_up() {
     let dir = tempfile::tempdir().unwrap();
-    let process = Process::run(dir.path(), &[]);
-    process.until_ready();
+    let process = run(dir.path(), &[]);
+    until_it_reads(&process);
     let mut idle: Vec<TcpStream> = Vec::new();
     let mut refused = 0;
     for i in 0..1_000 {
@@ -385,15 +319,16 @@ fn clients_that_misbehave_hold_nothing_up() {
     // Records flow, as the file descriptors and the log say: the API itself is full.
     std::thread::sleep(Duration::from_secs(12));
     drop(idle);
-    let before = process.read();
+    let before = read(&process);
     std::thread::sleep(Duration::from_secs(2));
-    let rate = (process.read() - before) / 2;
+    let rate = (read(&process) - before) / 2;
     assert!(
         before > 2_000 * 8,
         "{before} records in more than 12 seconds; {refused} refused"
     );
     assert!((1_000..4_000).contains(&rate), "{rate} records a second");
     // A body that is announced as a gigabyte is not waited for.
-    let (status, _) = process.ask("POST", "/v1/reload", "content-length: 1000000000\r\n");
-    assert!([200, 413].contains(&status), "{status}");
+    let json = "content-type: application/json\r\ncontent-length: 1000000000\r\n";
+    let (status, _) = process.ask("POST", "/v1/pipelines/numbers/dead-letters/replay", json);
+    assert_eq!(status, 413);
 }

@@ -9,6 +9,7 @@
 )]
 
 mod common;
+mod listening;
 mod services;
 
 use std::path::Path;
@@ -25,6 +26,8 @@ fn copy() -> tempfile::TempDir {
         "word_count",
         "temperature",
         "label",
+        "enrich",
+        "game_stats",
         "recommend",
         "popularity",
         "cooccurrence",
@@ -53,6 +56,8 @@ fn embedded_commands(readme: &str) -> Vec<String> {
         .lines()
         .filter_map(|line| line.strip_prefix("    wasmill "))
         .filter(|line| line.contains("--embedded"))
+        // What listens needs somebody who sends: tests of their own do that.
+        .filter(|line| !line.contains("--embedded=.wasmill/http"))
         // In the project that `wasmill new` writes: the tests of building run those.
         .filter(|line| !line.contains("clicks"))
         .map(str::to_owned)
@@ -105,7 +110,7 @@ fn the_commands_on_the_embedded_log() {
 #[test]
 fn every_pipeline_is_drawn() {
     let dir = copy();
-    for name in ["word-count", "temperature", "numbers"] {
+    for name in ["word-count", "temperature", "numbers", "game-events"] {
         let file = format!("pipelines/{name}/pipeline.toml");
         let variables = [("MYSQL_URL", mysql_url()), ("MONGODB_URL", mongodb_url())];
         for format in ["text", "mermaid", "dot", "json"] {
@@ -113,6 +118,126 @@ fn every_pipeline_is_drawn() {
             assert!(!drawn.is_empty());
         }
     }
+}
+
+/// The lines of a README that are commands.
+fn shown(readme: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join(readme)).unwrap();
+    let commands = text.lines().filter_map(|line| line.strip_prefix("    "));
+    commands.map(str::to_owned).collect()
+}
+
+#[test]
+fn game_events_is_played_with_curl_and_shown_as_tables() {
+    let dir = copy();
+    let commands = shown("pipelines/game-events/README.md");
+    let run_command = commands.iter().find(|line| line.starts_with("wasmill run")).unwrap();
+    let arguments: Vec<&str> = run_command
+        .split(' ')
+        .skip(2)
+        .chain(["--set", "sources.events.listen=127.0.0.1:0"])
+        .collect();
+    let mut process = listening::Listening::run(dir.path(), &arguments);
+    let client = process.client();
+    client.until_written("POST", "/");
+    let mut answers = String::new();
+    for command in commands.iter().filter(|line| line.starts_with("curl ")) {
+        let command = command.replace("127.0.0.1:5000", &client.address.to_string());
+        let output = std::process::Command::new("sh")
+            .args(["-c", &format!("{} -sS --fail", command)])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{command}: {output:?}");
+        answers.push_str(&String::from_utf8(output.stdout).unwrap());
+    }
+    assert_eq!(
+        answers,
+        "This is the default response!\nSword Purchased!\nKnife Purchased!\nJoined Guild!\n"
+    );
+    process.terminate();
+    let bounded: Vec<&str> = commands
+        .iter()
+        .find(|line| line.starts_with("wasmill run") && line.contains("--until-end"))
+        .map(|line| line.split(' ').skip(1).collect())
+        .unwrap();
+    self::run(dir.path(), &bounded, &[]);
+    let mut tables = Vec::new();
+    for command in commands.iter().filter(|line| line.starts_with("wasmill consume")) {
+        let arguments: Vec<&str> = command.split(' ').skip(1).collect();
+        tables.push(self::run(dir.path(), &arguments, &[]));
+    }
+    let [raw, enriched, players] = tables.as_slice() else {
+        panic!("{} tables", tables.len());
+    };
+    let line = |table: &str, parts: &[&str]| table.lines().any(|line| parts.iter().all(|part| line.contains(part)));
+    assert!(
+        line(
+            raw,
+            &["partition", "offset", "timestamp", "key", "event_type", "headers"]
+        ),
+        "{raw}"
+    );
+    assert!(
+        line(
+            raw,
+            &["ada.example", "purchase_sword", "Host=ada.example", "User-Agent=curl/"]
+        ),
+        "{raw}"
+    );
+    assert!(
+        line(enriched, &["event_type", "Accept", "Host", "User-Agent"]),
+        "{enriched}"
+    );
+    assert!(
+        line(enriched, &["ada.example", "purchase_knife", "*/*", "curl/"]),
+        "{enriched}"
+    );
+    assert!(
+        line(players, &["ada.example", r#"{"knife":1,"sword":1}"#, "false"]),
+        "{players}"
+    );
+    assert!(line(players, &["bob.example", "{}", "true"]), "{players}");
+}
+
+#[test]
+fn sensors_send_their_readings_by_http() {
+    let dir = copy();
+    let commands = shown("pipelines/temperature/README.md");
+    let with = |part: &str| commands.iter().find(|line| line.contains(part)).unwrap();
+    let arguments: Vec<&str> = with("http.toml")
+        .split(' ')
+        .skip(2)
+        .chain(["--set", "sources.sensors.listen=127.0.0.1:0"])
+        .collect();
+    let mut process = listening::Listening::run(dir.path(), &arguments);
+    let client = process.client();
+    client.until_written("POST", "/rooms/room-1/readings?temp=20");
+    let output = std::process::Command::new("sh")
+        .current_dir(root())
+        .args(["-c", &format!("{} http://{}", with("sensors.sh"), client.address)])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "sent 60 readings of 3 rooms\n"
+    );
+    process.terminate();
+    let bounded = [
+        "run",
+        "pipelines/temperature/http.toml",
+        "--embedded=.wasmill/http",
+        "--until-end",
+    ];
+    run(dir.path(), &bounded, &[]);
+    let consume: Vec<&str> = with("consume alpha --embedded").split(' ').skip(1).collect();
+    let table = run(dir.path(), &consume, &[]);
+    let rows = table.lines().filter(|line| line.contains("room-")).count();
+    assert_eq!(rows, 61, "{table}");
+    assert!(
+        table.lines().any(|line| line.contains("delta") && line.contains("avg")),
+        "{table}"
+    );
 }
 
 #[test]

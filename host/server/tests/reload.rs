@@ -17,7 +17,8 @@ use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use common::{built_anew, command, wasmill, write};
+use common::served::Served;
+use common::{built_anew, command, consumed, plugin, wasmill, write};
 use serde_json::Value;
 
 const WAIT: Duration = Duration::from_secs(60);
@@ -94,26 +95,6 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn plugin(name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../plugins/dist/{name}.wasm"));
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; `wasmill build plugins`", path.display()))
-}
-
-/// All records of a topic, one JSON object on each line.
-fn consumed(dir: &Path, topic: &str) -> String {
-    let args = [
-        "consume",
-        topic,
-        "--embedded=log",
-        "--from-beginning",
-        "--until-end",
-        "--json",
-    ];
-    let ran = wasmill(dir, &args);
-    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    ran.stdout
 }
 
 /// Everything that was ever counted, by word.
@@ -258,6 +239,159 @@ fn a_hundred_reloads_under_load_lose_and_repeat_nothing() {
             "{n}"
         );
     }
+}
+
+const TRIAL: &str = r#"
+name = "trial"
+commit_interval_ms = 50
+partitions = 2
+[sources.numbers]
+type = "generator"
+rate = 2000
+[transforms.split]
+inputs = ["numbers"]
+type = "wasm"
+plugin = "word_split.wasm"
+[transforms.pass]
+inputs = ["split"]
+type = "wasm"
+plugin = "poison.wasm"
+config = { poison_every = 0 }
+on_error = "dead_letter"
+rollback = { failed_share = 0.01, within_s = 30 }
+[sinks.out]
+inputs = ["pass"]
+type = "kafka"
+topic = "out"
+"#;
+
+/// The number in each record of a topic, in order.
+fn numbers_in(dir: &Path, topic: &str) -> Vec<u64> {
+    let value = |line: &str| {
+        serde_json::from_str::<Value>(line).unwrap()["value"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let mut all: Vec<u64> = consumed(dir, topic)
+        .lines()
+        .map(|line| value(line).parse().unwrap())
+        .collect();
+    all.sort_unstable();
+    all
+}
+
+/// A new version that traps on one record in twenty is taken back by itself: what it has refused is in the dead
+/// letters, and nothing else is missing.
+#[test]
+fn a_version_that_fails_too_often_is_taken_back() {
+    for policy in ["dead_letter", "fail"] {
+        let dir = tempfile::tempdir().unwrap();
+        let toml = TRIAL.replace("dead_letter", policy);
+        write(&dir.path().join("poison.wasm"), &plugin("poison"));
+        write(&dir.path().join("word_split.wasm"), &plugin("word_split"));
+        let file = dir.path().join("trial.toml");
+        write(&file, toml.as_bytes());
+        let process = Process::run(dir.path(), &["trial.toml", "--no-watch"]);
+        std::thread::sleep(Duration::from_millis(1_500));
+        // One that is as good stands its trial.
+        write(&dir.path().join("poison.wasm"), &built_anew(&plugin("poison"), 1));
+        process.signal("-HUP");
+        assert_eq!(process.receipt()["outcome"], "applied");
+        write(&file, toml.replace("poison_every = 0", "poison_every = 20").as_bytes());
+        process.signal("-HUP");
+        assert_eq!(process.receipt()["outcome"], "applied");
+        let back = process.receipt();
+        assert_eq!(
+            (&back["outcome"], &back["code"]),
+            (&"rolled_back".into(), &"E0724".into()),
+            "{back}"
+        );
+        assert_eq!(back["changes"], "transform `pass`: config");
+        std::thread::sleep(Duration::from_secs(2));
+        // It stays as it is until somebody asks.
+        assert!(process.receipts.try_recv().is_err());
+        process.stop();
+        let (out, letters) = (
+            numbers_in(dir.path(), "out"),
+            match policy {
+                "fail" => Vec::new(),
+                _ => numbers_in(dir.path(), "trial-dead-letters"),
+            },
+        );
+        println!(
+            "{policy}: {} numbers have passed, {} are dead letters",
+            out.len(),
+            letters.len()
+        );
+        assert!(letters.iter().all(|number| number % 20 == 0), "{letters:?}");
+        assert_eq!(letters.is_empty(), policy == "fail");
+        let mut all = [out, letters].concat();
+        all.sort_unstable();
+        let last = all.len() as u64;
+        assert!(last > 3_000, "{last}");
+        assert_eq!(all, (0..last).collect::<Vec<_>>(), "each number is there once");
+    }
+}
+
+/// A candidate runs on the same records: what it does differently is told, and nothing of it is kept.
+#[test]
+fn a_shadow_is_compared_and_nothing_of_it_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    write(&dir.join("poison.wasm"), &plugin("poison"));
+    write(&dir.join("word_split.wasm"), &plugin("word_split"));
+    write(&dir.join("candidate.wasm"), &built_anew(&plugin("poison"), 7));
+    let file = dir.join("trial.toml");
+    let toml = TRIAL.replace("rate = 2000", "count = 3000");
+    let with = |shadow: &str| toml.replace("config = {", &format!("shadow = {shadow}\nconfig = {{"));
+    write(&file, with("{ plugin = \"candidate.wasm\" }").as_bytes());
+    let process = Served::run(dir, &["trial.toml", "--embedded=log"]);
+    let report = || process.json("/v1/pipelines/trial")["transforms"][1]["shadow"].clone();
+    process.until("records are compared", || report()["records"] == 3_000);
+    assert_eq!(
+        (&report()["differences"], &report()["plugin"]),
+        (&0.into(), &"poison 0.1.0".into())
+    );
+    process.stop();
+
+    // One that hands out other things, and one that traps: records of the version that counts are what they are.
+    for (config, failed) in [("other_every = 100", false), ("poison_every = 100", true)] {
+        std::fs::remove_dir_all(dir.join("log")).unwrap();
+        write(&file, with(&format!("{{ config = {{ {config} }} }}")).as_bytes());
+        let process = Served::run(dir, &["trial.toml", "--embedded=log"]);
+        let report = || process.json("/v1/pipelines/trial")["transforms"][1]["shadow"].clone();
+        process.until("records are compared", || report()["records"] == 3_000);
+        let report = report();
+        let example = &report["examples"][0];
+        let differences = report["differences"].as_u64().unwrap();
+        if failed {
+            // A call of many records fails as a whole.
+            assert!(
+                report["failed_calls"].as_u64() > Some(0) && differences >= 30,
+                "{report}"
+            );
+            assert_eq!(example["candidate"]["error"], "trap");
+        } else {
+            assert_eq!((differences, &report["failed_calls"]), (30, &0.into()), "{report}");
+            assert_eq!(example["candidate"][0]["value"], "other");
+        }
+        assert!(
+            example["offset"].is_u64() && example["current"][0]["value"].is_string(),
+            "{example}"
+        );
+        let (_, metrics) = process.ask("GET", "/metrics", "");
+        let line = format!("wasmill_shadow_differences_total{{pipeline=\"trial\",transform=\"pass\"}} {differences}");
+        assert!(metrics.contains(&line), "{metrics}");
+        process.stop();
+        assert_eq!(numbers_in(dir, "out"), (0..3_000).collect::<Vec<_>>());
+    }
+    // What cannot be compared is refused.
+    write(&dir.join("word_count.wasm"), &plugin("word_count"));
+    write(&file, with("{ plugin = \"word_count.wasm\" }").as_bytes());
+    let ran = wasmill(dir, &["validate", "trial.toml", "--embedded"]);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.stderr.contains("cannot run beside it"), "{}", ran.stderr);
 }
 
 #[test]

@@ -10,6 +10,7 @@
 //! | `mark.rs` | the position, and how a changed file is found |
 //! | `generator.rs` | records made up |
 //! | `pace.rs` | records a second |
+//! | `http/` | records that are sent by HTTP; not a [`Source`], as every process listens |
 //!
 //! docs/sources.md has the settings and what each promises.
 
@@ -18,6 +19,7 @@ mod csv;
 mod cut;
 mod file;
 mod generator;
+pub mod http;
 mod mark;
 mod pace;
 mod pipe;

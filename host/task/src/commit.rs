@@ -74,6 +74,7 @@ impl Worker {
                 self.open_since = None;
                 self.aborts_in_a_row = 0;
                 self.shared.observer.committed();
+                self.spans.committed(self.shared.spans.as_deref());
                 self.take_in(&positions)?;
                 Ok(true)
             }
@@ -248,6 +249,7 @@ impl Worker {
         self.open_since = None;
         self.commit_now = false;
         self.shared.observer.aborted();
+        self.spans.undone(self.shared.spans.as_deref());
         self.redo_prefixes()?;
         for owned in self.tasks.values_mut() {
             owned.task.roll_back();
@@ -294,6 +296,7 @@ impl Worker {
     fn recover(&mut self) -> Result<(), Stop> {
         self.rewinds += 1;
         self.shared.observer.aborted();
+        self.spans.undone(self.shared.spans.as_deref());
         self.open_since = None;
         self.commit_now = false;
         self.retry("replacing the producer", |worker| worker.session.renew(RENEW_TIMEOUT))?;

@@ -11,6 +11,7 @@ use record::{Batch, TopicPartition};
 use crate::plan::now_ms;
 use crate::process::{Phase, ProcessTask, Verdict};
 use crate::step::{StepEnd, Written};
+use crate::traces;
 use crate::worker::{Solo, Stop, Worker};
 
 /// How long records that wait in queues are worked off before the group is polled again.
@@ -133,9 +134,14 @@ impl Worker {
         };
         let mut written = Written::default();
         owned.task.solo_timer = None;
+        let traced = match &self.shared.spans {
+            Some(spans) => traces::read(&**spans, &self.chains[owned.sub].plan, batch),
+            None => Vec::new(),
+        };
         let end = owned
             .task
             .step(&mut self.chains[owned.sub], batch, now_ms(), &mut written);
+        self.spans.processed(traced, &end);
         if is_solo {
             let solo = match (&owned.task.solo_timer, batch.offsets.first()) {
                 (None, Some(offset)) => Solo::Record(*offset),

@@ -36,6 +36,7 @@ mod step;
 mod tap;
 mod timers;
 mod topics;
+mod traces;
 mod watchdog;
 mod worker;
 
@@ -186,6 +187,7 @@ fn prepare(run: Run, began: Instant) -> Result<Arc<Shared>, RunError> {
         control: run.control,
         observer: run.observer,
         shutdown: run.shutdown,
+        spans: run.parts.spans(),
         bounded: run.until_end,
         skip: run.skip,
         sources: parking_lot::Mutex::new(HashMap::new()),

@@ -46,6 +46,9 @@ impl Worker {
                 };
                 origin::attach(out.own(input), input, mark);
             }
+            if let Some(spans) = &shared.spans {
+                self.spans.written(&**spans, &topic.name, &mut out, input);
+            }
             let batch = out.batch.as_ref().unwrap_or(input);
             let partitions: Vec<u32> = (0..batch.len())
                 .map(|i| partition_for(batch.keys.get(i), at.partition, count))

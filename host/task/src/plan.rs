@@ -11,6 +11,7 @@ use record::sink::SinkError;
 use record::source::{Source, SourceError};
 use record::store::StateBackend;
 use record::topology::{DeliverPlan, Ingest, Node, SubTopology, Target, Topic, TopicId, Topology};
+use record::trace::Spans;
 use record::transform::Transform;
 use record::{RecordOffset, TopicPartition};
 
@@ -36,6 +37,10 @@ pub trait Parts: Send + Sync {
     /// # Errors
     /// The settings.
     fn sink(&self, plan: &DeliverPlan) -> Result<Box<dyn Sink>, SinkError>;
+    /// Where spans are told, if anybody wants to have them.
+    fn spans(&self) -> Option<Arc<dyn Spans>> {
+        None
+    }
 }
 
 /// What all threads of a run share.
@@ -57,6 +62,8 @@ pub(crate) struct Shared {
     pub(crate) flows: Vec<Arc<Flow>>,
     pub(crate) taps: Taps,
     pub(crate) shutdown: Shutdown,
+    /// `None`: nothing is traced, and nothing looks for traces.
+    pub(crate) spans: Option<Arc<dyn Spans>>,
     /// `--until-end`: sources end.
     pub(crate) bounded: bool,
     /// `--skip`.

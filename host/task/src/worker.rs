@@ -30,6 +30,7 @@ use crate::plan::{LOG_TIMEOUT, Shared};
 use crate::process::{Phase, ProcessTask};
 use crate::restore::Restorer;
 use crate::start;
+use crate::traces::OpenSpans;
 
 /// A transaction that is open for longer is aborted by the broker. Not librdkafka's minute: what
 /// a dead process left open holds back readers for as long.
@@ -99,6 +100,8 @@ pub(crate) struct Worker {
     pub(crate) is_paused: bool,
     /// Event times of what was processed since the last commit.
     pub(crate) uncommitted: Vec<Timestamp>,
+    /// Of what is in the open transaction.
+    pub(crate) spans: OpenSpans,
 }
 
 /// The body of a worker's thread: sessions, one after another, until the run ends.
@@ -190,6 +193,7 @@ impl Worker {
             is_draining: false,
             is_paused: false,
             uncommitted: Vec::new(),
+            spans: OpenSpans::default(),
         })
     }
 

@@ -60,6 +60,7 @@ cases! {
         keys_values_headers_and_timestamps_are_kept,
         append_is_visible_when_it_returns,
         append_to_a_missing_topic_is_an_error,
+        an_appender_answers_for_each_record,
         a_record_larger_than_the_topic_takes_is_refused_and_the_session_goes_on,
         large_records_pass_where_the_topic_takes_them,
         at_least_once_flush_shows_records_and_commit_keeps_positions,

@@ -2,6 +2,7 @@
 //! as there is. A node with a mistake stays known by name, so that others are not blamed for it.
 
 mod grants;
+mod http;
 mod kafka;
 pub(crate) mod names;
 mod nodes;
@@ -127,6 +128,7 @@ impl<'a> Nodes<'a> {
                 nodes.sources.insert(&entry.key, source);
             }
         }
+        http::check_addresses(root, problems);
         for entry in good(root, "transforms", broken) {
             if let Some(raw::Transform::Wasm(raw)) = read(entry, problems)
                 && let Some(plugin) = plugins::plugin(entry, &raw, plugin_root, describe, problems)
@@ -173,6 +175,10 @@ impl<'a> Nodes<'a> {
                         topics: Vec::new(),
                         keyless: !sets_keys && source.is_some_and(|source| source.key.is_none()),
                     },
+                    Some(SourceKind::Listen { topic, sets_keys, .. }) => Role::Source {
+                        topics: topic.iter().map(String::as_str).collect(),
+                        keyless: !sets_keys,
+                    },
                     None => Role::Source {
                         topics: Vec::new(),
                         keyless: false,
@@ -218,6 +224,8 @@ fn assemble(
                 limits: (&raw.limits).into(),
                 grant: plugin.grant,
                 lateness: Duration::from_millis(raw.lateness_ms),
+                rollback: raw.rollback.as_ref().map(Into::into),
+                shadow: plugin.shadow,
                 feeds,
             });
         }

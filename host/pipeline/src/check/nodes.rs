@@ -39,6 +39,14 @@ pub(crate) fn source(
     let name = entry.key.clone();
     let at = |key: &str| table.span(key, entry.key_span);
     let (kind, key, on_undecodable) = match raw {
+        raw::Source::Http(http) => {
+            let policy = http.on_undecodable;
+            (
+                super::http::source(entry, http, around.partitions, problems),
+                None,
+                policy,
+            )
+        }
         raw::Source::Kafka(kafka) => {
             if let Some(items) = table.get("topics").and_then(|topics| topics.as_array()) {
                 for item in items {
@@ -273,7 +281,7 @@ fn check_sql(table: &Table, entry: &Entry, mode: SqlMode, problems: &mut Vec<Pro
 }
 
 /// Settings are the table's keys with defaults and secrets filled in and paths made absolute.
-fn connector(name: &str, kind: &str, settings: Json) -> Connector {
+pub(crate) fn connector(name: &str, kind: &str, settings: Json) -> Connector {
     let mut settings = match settings {
         Json::Object(map) => map,
         _ => Map::new(),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use record::grant::Grant;
-use record::topology::Limits;
+use record::topology::{Limits, Shadow};
 use record::transform::Description;
 
 use super::grants;
@@ -42,6 +42,8 @@ pub(crate) struct Plugin {
     pub config: String,
     pub description: Description,
     pub grant: Grant,
+    /// What runs beside it.
+    pub shadow: Option<Shadow>,
 }
 
 /// Where plugins may be.
@@ -73,16 +75,17 @@ pub(crate) fn plugin(
     let table = entry.value.as_table().unwrap_or(EMPTY);
     let span = table.span("plugin", entry.key_span);
     let before = problems.len();
-    // Not a file: no root is looked at, and the digest says what may be there.
-    let path = if raw.plugin.starts_with(REMOTE) {
-        Some(PathBuf::from(&raw.plugin))
-    } else {
-        locate(&raw.plugin, span, root, problems)
-    };
+    let path = component(&raw.plugin, span, root, problems);
+    let beside = table.get("shadow").and_then(Value::as_table).unwrap_or(EMPTY);
+    let beside_span = beside.span("plugin", table.span("shadow", entry.key_span));
+    let shadow = raw.shadow.as_ref().and_then(|shadow| match &shadow.plugin {
+        Some(plugin) => component(plugin, beside_span, root, problems),
+        None => path.clone(),
+    });
     let grant = grants::grant(table, &raw.grant, root, problems);
     let config = table.get("config");
     let mut bad = Vec::new();
-    if let Some(config) = config {
+    for config in [config, beside.get("config")].into_iter().flatten() {
         config.not_json(&mut bad);
     }
     problems.extend(bad.into_iter().map(|span| {
@@ -93,10 +96,22 @@ pub(crate) fn plugin(
         )
     }));
     let path = path?;
-    if problems.len() > before || !config.is_none_or(Value::is_filled) {
+    if problems.len() > before
+        || ![config, beside.get("config")]
+            .into_iter()
+            .flatten()
+            .all(Value::is_filled)
+    {
         return None;
     }
     let json = config.map_or_else(|| "{}".to_owned(), |config| config.to_json(true).to_string());
+    let shadow = shadow.map(|plugin| Shadow {
+        plugin,
+        config: match beside.get("config") {
+            Some(config) => config.to_json(true).to_string(),
+            None => json.clone(),
+        },
+    });
     let used = PluginUse {
         path: &path,
         config: &json,
@@ -106,11 +121,24 @@ pub(crate) fn plugin(
     match describe(used) {
         Ok(description) => {
             check_description(&raw.plugin, &description, span, problems);
+            if let Some(Shadow { plugin, config }) = &shadow {
+                let other = PluginUse {
+                    path: plugin,
+                    config,
+                    ..used
+                };
+                if let Err(why) = fits(describe(other), &description) {
+                    let why = blank(&why, root.secrets);
+                    let message = format!("the shadow of `{}` cannot run beside it: {why}", entry.key);
+                    problems.push(Problem::new(code::BAD_PLUGIN, beside_span, message));
+                }
+            }
             (problems.len() == before).then_some(Plugin {
                 path,
                 config: json,
                 description,
                 grant,
+                shadow,
             })
         }
         Err(PluginProblem::Unusable(why)) => {
@@ -148,6 +176,48 @@ pub(crate) fn plugin(
             None
         }
     }
+}
+
+/// A file that is there, or a reference to a registry.
+fn component(name: &str, span: Span, root: &Root<'_>, problems: &mut Vec<Problem>) -> Option<PathBuf> {
+    // Not a file: no root is looked at, and the digest says what may be there.
+    if name.starts_with(REMOTE) {
+        return Some(PathBuf::from(name));
+    }
+    locate(name, span, root, problems)
+}
+
+/// Whether another version of a plugin can be given the records and the state of one.
+fn fits(shadow: Result<Description, PluginProblem>, of: &Description) -> Result<(), String> {
+    let shadow = shadow.map_err(|problem| match problem {
+        PluginProblem::Unusable(why) => why,
+        PluginProblem::Remote { message, help, .. } => format!("{message}; {help}"),
+        PluginProblem::Config(list) => {
+            let all = list
+                .iter()
+                .map(|one| format!("it refuses `config{}`: {}", one.pointer, one.message));
+            all.collect::<Vec<_>>().join("; ")
+        }
+    })?;
+    let names = |of: &Description| {
+        of.ports
+            .iter()
+            .map(|port| (port.name.clone(), port.rekeys))
+            .collect::<Vec<_>>()
+    };
+    for (differs, what) in [
+        (shadow.inputs != of.inputs, "inputs"),
+        (names(&shadow) != names(of), "ports"),
+        (shadow.stores != of.stores, "stores"),
+        (shadow.state_version != of.state_version, "a state version"),
+    ] {
+        if differs {
+            return Err(format!(
+                "it has {what} that differ, so their results cannot be compared"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The value that the pointer names; where it is not there, the table that lacks it.

@@ -36,17 +36,19 @@ pub(crate) fn check_topics(root: &Table, settings: &raw::Pipeline, nodes: &Nodes
     };
 
     for entry in &root.table("sources").entries {
-        let Some(SourceKind::Topics { topics, .. }) = nodes.sources.get(entry.key.as_str()).map(|source| &source.kind)
-        else {
-            continue;
+        let table = entry.value.as_table();
+        let topics: Vec<(&String, Span)> = match nodes.sources.get(entry.key.as_str()).map(|source| &source.kind) {
+            Some(SourceKind::Topics { topics, .. }) => {
+                let items = table.and_then(|t| t.get("topics")?.as_array()).unwrap_or(&[]);
+                let span = |i: usize| items.get(i).map_or(entry.key_span, |item| item.span);
+                topics.iter().enumerate().map(|(i, topic)| (topic, span(i))).collect()
+            }
+            Some(SourceKind::Listen { topic: Some(topic), .. }) => {
+                vec![(topic, table.map_or(entry.key_span, |t| t.span("topic", entry.key_span)))]
+            }
+            _ => continue,
         };
-        let items = entry
-            .value
-            .as_table()
-            .and_then(|t| t.get("topics")?.as_array())
-            .unwrap_or(&[]);
-        for (i, topic) in topics.iter().enumerate() {
-            let span = items.get(i).map_or(entry.key_span, |item| item.span);
+        for (topic, span) in topics {
             if let Some((what, first)) = taken.get(topic) {
                 problems.push(
                     Problem::new(
@@ -107,7 +109,7 @@ pub(crate) fn check_topics(root: &Table, settings: &raw::Pipeline, nodes: &Nodes
         if matches!(
             nodes.sources.get(entry.key.as_str()),
             Some(Source {
-                kind: SourceKind::Ingest { .. },
+                kind: SourceKind::Ingest { .. } | SourceKind::Listen { topic: None, .. },
                 ..
             })
         ) {

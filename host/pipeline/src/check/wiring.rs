@@ -382,7 +382,8 @@ pub(crate) fn check_keys(nodes: &[Known<'_>], edges: &[Edge], problems: &mut Vec
                 )
                 .also(nodes[source].span, "this source sets no key")
                 .help(format!(
-                    "say `key = \"/field\"` in [sources.{}], or put a transform between that sets the key",
+                    "say `key = \"/field\"` in [sources.{}] (of an `http` source in each route), or put a transform between that sets \
+                     the key",
                     nodes[source].name
                 )),
             );

@@ -3,7 +3,7 @@
 mod picture;
 mod tree;
 
-use record::topology::{PartitionCount, Target, Topic, TopicId, TopicRole, Topology};
+use record::topology::{Connector, PartitionCount, Target, Topic, TopicId, TopicRole, Topology};
 use serde_json::{Map, Value, json};
 
 /// How a plan is drawn.
@@ -47,6 +47,12 @@ fn role(role: TopicRole) -> &'static str {
     }
 }
 
+/// Sources that are not topics, and what they fill.
+fn filling(topology: &Topology) -> impl Iterator<Item = (&Connector, TopicId)> {
+    let ingests = topology.ingests.iter().map(|ingest| (&ingest.connector, ingest.topic));
+    ingests.chain(topology.listens.iter().map(|listen| (&listen.connector, listen.topic)))
+}
+
 /// A topic that is there; a plan never names another.
 fn topic(topology: &Topology, id: TopicId) -> Option<&Topic> {
     topology.topics.get(id.0 as usize)
@@ -80,6 +86,14 @@ fn to_json(topology: &Topology) -> Value {
             "key": ingest.key,
         })
     });
+    let listens = topology.listens.iter().map(|listen| {
+        json!({
+            "name": *listen.connector.name,
+            "type": listen.connector.kind,
+            "topic": name(listen.topic),
+        })
+    });
+    let sources = sources.chain(listens);
     let processes = topology.processes.iter().map(|sub| {
         let targets = |targets: &[Target]| -> Value {
             targets

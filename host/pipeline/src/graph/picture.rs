@@ -60,13 +60,13 @@ fn picture(topology: &Topology) -> Picture {
             dashed,
         });
     };
-    for (i, ingest) in topology.ingests.iter().enumerate() {
+    for (i, (connector, topic)) in super::filling(topology).enumerate() {
         outside.push(Node {
             id: format!("source{i}"),
-            label: vec![ingest.connector.name.to_string(), ingest.connector.kind.clone()],
+            label: vec![connector.name.to_string(), connector.kind.clone()],
             shape: Shape::Connector,
         });
-        arrow(format!("source{i}"), topic_id(ingest.topic), "", false);
+        arrow(format!("source{i}"), topic_id(topic), "", false);
     }
     let mut groups = Vec::new();
     for sub in &topology.processes {

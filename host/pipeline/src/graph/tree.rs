@@ -15,13 +15,13 @@ struct Branch {
 
 pub(super) fn tree(topology: &Topology) -> String {
     let mut out = format!("{}\n", topology.pipeline);
-    for ingest in &topology.ingests {
+    for (connector, topic) in super::filling(topology) {
         let _ = write!(
             out,
             "\nsource {} ({})\n└─ {}\n",
-            ingest.connector.name,
-            ingest.connector.kind,
-            topic_text(topology, ingest.topic)
+            connector.name,
+            connector.kind,
+            topic_text(topology, topic)
         );
     }
     for sub in &topology.processes {

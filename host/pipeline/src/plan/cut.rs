@@ -111,7 +111,7 @@ impl<'a> View<'a> {
                             rekeyed |= source.key.is_some();
                             merged |= names.len() > 1;
                         }
-                        SourceKind::Ingest { .. } => {
+                        SourceKind::Ingest { .. } | SourceKind::Listen { .. } => {
                             topics.insert(Reads::Source(s, 0));
                         }
                     }
@@ -153,13 +153,15 @@ impl<'a> View<'a> {
     /// Whether the pipeline itself writes the topic.
     fn comes_back(&self, reads: Reads) -> bool {
         let Reads::Source(s, i) = reads else { return true };
-        let SourceKind::Topics { topics, .. } = &self.checked.sources[s].kind else {
-            return false;
+        let topic = match &self.checked.sources[s].kind {
+            SourceKind::Topics { topics, .. } => topics.get(i),
+            SourceKind::Listen { topic, .. } => topic.as_ref(),
+            SourceKind::Ingest { .. } => None,
         };
         self.checked
             .sinks
             .iter()
-            .any(|sink| matches!(&sink.kind, SinkKind::Topic(written) if topics.get(i) == Some(written)))
+            .any(|sink| matches!(&sink.kind, SinkKind::Topic(written) if topic == Some(written)))
     }
 
     fn topics_of_part(&self, part: usize, source_part: &[usize], transform_part: &[usize]) -> usize {
@@ -167,7 +169,7 @@ impl<'a> View<'a> {
         let of_sources: usize = sources
             .map(|s| match &self.checked.sources[s].kind {
                 SourceKind::Topics { topics, .. } => topics.len(),
-                SourceKind::Ingest { .. } => 1,
+                SourceKind::Ingest { .. } | SourceKind::Listen { .. } => 1,
             })
             .sum();
         let repartitions = (0..transform_part.len()).filter(|t| transform_part[*t] == part && self.cut[*t]);

@@ -4,7 +4,9 @@
 mod cut;
 mod topics;
 
-use record::topology::{DeliverPlan, Ingest, InputRoute, Node, NodeId, Start, SubTopology, Target, TopicId, Topology};
+use record::topology::{
+    DeliverPlan, Ingest, InputRoute, Listen, Node, NodeId, OnError, Start, SubTopology, Target, TopicId, Topology,
+};
 
 use crate::checked::{Checked, Feed, SinkKind, SourceKind};
 use cut::Cut;
@@ -58,6 +60,7 @@ pub(crate) fn plan(checked: &Checked) -> (Topology, Ends) {
         internal_topics: checked.internal_topics,
         replication: checked.replication,
         ingests: planner.ingests(),
+        listens: planner.listens(),
         processes: planner.processes(),
         deliveries: planner.deliveries(),
         dead_letters: topics.dead_letters,
@@ -73,7 +76,7 @@ pub(super) fn direct_source(checked: &Checked, feeds: &[Feed]) -> Option<usize> 
     let source = &checked.sources[*s];
     let direct = match &source.kind {
         SourceKind::Topics { topics, .. } => topics.len() == 1 && source.key.is_none(),
-        SourceKind::Ingest { .. } => true,
+        SourceKind::Ingest { .. } | SourceKind::Listen { .. } => true,
     };
     direct.then_some(*s)
 }
@@ -88,7 +91,7 @@ impl Planner<'_> {
     fn ingests(&self) -> Vec<Ingest> {
         let sources = self.checked.sources.iter().enumerate();
         let ingests = sources.filter_map(|(s, source)| match &source.kind {
-            SourceKind::Topics { .. } => None,
+            SourceKind::Topics { .. } | SourceKind::Listen { .. } => None,
             SourceKind::Ingest { connector, .. } => Some(Ingest {
                 connector: connector.clone(),
                 topic: *self.topics.sources[s].first()?,
@@ -97,6 +100,19 @@ impl Planner<'_> {
             }),
         });
         ingests.collect()
+    }
+
+    fn listens(&self) -> Vec<Listen> {
+        let sources = self.checked.sources.iter().enumerate();
+        let listens = sources.filter_map(|(s, source)| match &source.kind {
+            SourceKind::Topics { .. } | SourceKind::Ingest { .. } => None,
+            SourceKind::Listen { connector, .. } => Some(Listen {
+                connector: connector.clone(),
+                topic: *self.topics.sources[s].first()?,
+                dead_letters: source.on_undecodable == OnError::DeadLetter,
+            }),
+        });
+        listens.collect()
     }
 
     fn processes(&self) -> Vec<SubTopology> {
@@ -126,10 +142,10 @@ impl Planner<'_> {
             let targets = self.targets(Feed::Source(s), &nodes);
             let (key, start) = match &source.kind {
                 // Sinks that read the topic by themselves leave nothing to do here.
-                SourceKind::Topics { .. } if targets.is_empty() => continue,
+                SourceKind::Topics { .. } | SourceKind::Listen { .. } if targets.is_empty() => continue,
                 SourceKind::Topics { start, .. } => (source.key.clone(), *start),
                 // Even without targets: the worker that owns partition 0 runs the source.
-                SourceKind::Ingest { .. } => (None, Start::Earliest),
+                SourceKind::Ingest { .. } | SourceKind::Listen { .. } => (None, Start::Earliest),
             };
             inputs.extend(self.topics.sources[s].iter().map(|topic| InputRoute {
                 topic: *topic,
@@ -146,7 +162,7 @@ impl Planner<'_> {
                     topic,
                     name: self.checked.transforms[*t].name.as_str().into(),
                     key: None,
-                    on_undecodable: record::topology::OnError::default(),
+                    on_undecodable: OnError::default(),
                     start: Start::Earliest,
                     targets: vec![Target::Node {
                         node: NodeId(place as u32),
@@ -176,6 +192,8 @@ impl Planner<'_> {
             limits: transform.limits,
             grant: transform.grant.clone(),
             lateness: transform.lateness,
+            rollback: transform.rollback,
+            shadow: transform.shadow.clone(),
             ports,
             changelog: self.topics.changelogs[t],
         }

@@ -76,6 +76,18 @@ impl Topics {
                     let count = PartitionCount::Fixed(*partitions);
                     vec![topics.add(names.node(&source.name), TopicRole::Source, count, internal)]
                 }
+                // What was sent is there once, so it is never deleted: a topic of the user's.
+                SourceKind::Listen { topic: Some(name), .. } => {
+                    vec![topics.add(name.clone(), TopicRole::Input, user, checked.create_topics)]
+                }
+                SourceKind::Listen {
+                    topic: None,
+                    partitions,
+                    ..
+                } => {
+                    let count = PartitionCount::Fixed(*partitions);
+                    vec![topics.add(names.node(&source.name), TopicRole::Input, count, internal)]
+                }
             };
             topics.sources.push(ids);
         }

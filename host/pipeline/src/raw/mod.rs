@@ -2,6 +2,7 @@
 //! definition of its keys: the JSON Schema comes from them ([`crate::schema`]), the shape of a file
 //! is checked against that schema ([`crate::shape`]), and what passes is read into them by serde.
 
+pub(crate) mod http;
 pub(crate) mod sinks;
 pub(crate) mod sources;
 pub(crate) mod transforms;
@@ -56,7 +57,7 @@ pub(crate) struct Pipeline {
     #[serde(default)]
     pub create_topics: bool,
     /// The partitions of topics that are created and follow no other topic: those filled by
-    /// `file`, `stdin` and `generator` sources, and those that `create_topics` creates.
+    /// `file`, `stdin`, `generator` and `http` sources, and those that `create_topics` creates.
     #[serde(default = "default_partitions")]
     #[schemars(range(min = 1, max = 10_000))]
     pub partitions: u32,

@@ -4,6 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::OnError;
+use super::http::HttpSource;
 
 /// Where records come from.
 #[derive(Deserialize, JsonSchema)]
@@ -13,6 +14,7 @@ pub(crate) enum Source {
     File(FileSource),
     Stdin(StdinSource),
     Generator(GeneratorSource),
+    Http(HttpSource),
 }
 
 /// Topics of the broker.

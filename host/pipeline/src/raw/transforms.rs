@@ -1,5 +1,7 @@
 //! The tables of transforms.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -44,6 +46,58 @@ pub(crate) struct WasmTransform {
     /// stands here.
     #[serde(default)]
     pub grant: Grant,
+    /// When a reload that changes this transform is taken back by itself. Left out: never.
+    pub rollback: Option<Rollback>,
+    /// Another version of the plugin, or another config. It is run on the same records, before the one that counts;
+    /// what it does differently is reported, and nothing of what it does is kept.
+    pub shadow: Option<Shadow>,
+}
+
+/// What runs beside a transform.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Shadow {
+    /// The component, as `plugin` of the transform. Left out: the same.
+    #[schemars(length(min = 1))]
+    pub plugin: Option<String>,
+    /// The plugin's settings. Left out: the same.
+    #[allow(dead_code, reason = "read from the tree, which knows what is secret in it")]
+    pub config: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// When a reload is taken back: the version before it runs again.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Rollback {
+    /// The share of records that may fail, from 0 to 1.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub failed_share: f64,
+    /// Nothing is judged before so many records; a partition that stands still is at once.
+    #[schemars(range(min = 1, max = 1_000_000_000_u64))]
+    pub records: u64,
+    /// How long the new version is watched, in seconds.
+    #[schemars(range(min = 1, max = 86_400))]
+    pub within_s: u64,
+}
+
+impl Default for Rollback {
+    fn default() -> Self {
+        Self {
+            failed_share: 0.01,
+            records: 100,
+            within_s: 60,
+        }
+    }
+}
+
+impl From<&Rollback> for record::topology::Rollback {
+    fn from(raw: &Rollback) -> Self {
+        Self {
+            failed_share: raw.failed_share,
+            records: raw.records,
+            within: Duration::from_secs(raw.within_s),
+        }
+    }
 }
 
 /// The limits of a plugin.

@@ -15,7 +15,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Query::<T>::from_request_parts(parts, state).await {
             Ok(Query(params)) => Ok(Self(params)),
-            Err(error) => Err(Problem::bad_request(error.body_text())),
+            Err(error) => Err(Problem::bad_parameter(error.body_text())),
         }
     }
 }

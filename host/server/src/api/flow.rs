@@ -180,13 +180,15 @@ impl Graph<'_> {
         let plan = self.plan;
         let topic_name = &plan.topic(topic).name;
         let filled = plan.ingests.iter().find(|ingest| ingest.topic == topic);
+        let sent = plan.listens.iter().find(|listen| listen.topic == topic);
         let (read, written) = self.flow(Place::Topic, topic_name);
         self.nodes.push(NodeView {
             name: Arc::clone(name),
             kind: Kind::Source,
-            label: match filled {
-                Some(ingest) => ingest.connector.kind.clone(),
-                None => format!("topic {topic_name}"),
+            label: match (filled, sent) {
+                (Some(ingest), _) => ingest.connector.kind.clone(),
+                (None, Some(listen)) => format!("{}, topic {topic_name}", listen.connector.kind),
+                (None, None) => format!("topic {topic_name}"),
             },
             records_in: if filled.is_some() { written } else { read },
             records_out: read,

@@ -172,8 +172,12 @@ fn verdict(access: &Access, request: &Request) -> Result<(), Problem> {
     if matches!(request.uri().path(), "/health" | "/ready") {
         return Ok(());
     }
-    let role = access.role(headers).ok_or_else(Problem::unauthorized)?;
     let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    // The page has nothing to hide: it asks for what it shows, with a token of its own.
+    if reads && super::ui::is_page(request.uri().path()) {
+        return Ok(());
+    }
+    let role = access.role(headers).ok_or_else(Problem::unauthorized)?;
     if reads {
         return Ok(());
     }
@@ -218,7 +222,11 @@ mod tests {
     }
 
     fn status(access: &Access, method: &str, headers: &[(&str, &str)]) -> u16 {
-        let mut request = Request::builder().method(method).uri("/v1/pipelines");
+        status_of(access, method, "/v1/pipelines", headers)
+    }
+
+    fn status_of(access: &Access, method: &str, path: &str, headers: &[(&str, &str)]) -> u16 {
+        let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -274,6 +282,26 @@ mod tests {
             let headers = [("host", "stream.example"), ("authorization", token)];
             assert_eq!(status(&guarded, method, &headers), expected, "{method} {token}");
         }
+    }
+
+    #[test]
+    fn the_page_needs_no_token_and_what_it_asks_does() {
+        let guarded = access("0.0.0.0:7077", true);
+        let open = access("127.0.0.1:7077", false);
+        for (path, expected) in [
+            ("/", 200),
+            ("/ui/js/main.js", 200),
+            ("/ui", 401),
+            ("/uix", 401),
+            ("/metrics", 401),
+        ] {
+            let given = status_of(&guarded, "GET", path, &[("host", "stream.example")]);
+            assert_eq!(given, expected, "{path}");
+            // A page of somebody else must not be shown as ours.
+            let given = status_of(&open, "GET", path, &[("host", "evil.example")]);
+            assert_eq!(given, 403, "{path}");
+        }
+        assert_eq!(status_of(&guarded, "POST", "/", &[("host", "stream.example")]), 401);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use prometheus_client::registry::Registry;
 use task::{Flow, Place, Snapshot, TIME_BOUNDS, Times};
 
 use crate::board::{Board, Entry};
+use crate::shadow::Report;
 use crate::supervisor::receipt::Receipt;
 
 /// What Prometheus is told that it gets.
@@ -94,6 +95,13 @@ const LAG: (&str, &str) = (
     "lag_records",
     "Offsets that a group has yet to process in a partition, markers of transactions among them",
 );
+
+/// Of each transform with a shadow.
+const SHADOW: &[Known<Report>] = known! {
+    "shadow_records" counter "Records and timers that a transform and its shadow have both processed" |r| r.records as f64;
+    "shadow_differences" counter "Those of which they make different things" |r| r.differences as f64;
+    "shadow_failed_calls" counter "Calls of the shadow that failed as a whole" |r| r.failed_calls as f64;
+};
 
 /// Of each transform.
 const TRANSFORM: &[Known<UsageSnapshot>] = known! {
@@ -182,6 +190,16 @@ impl Collector for Scrape {
             .collect();
         for known in TRANSFORM {
             family(&mut encoder, known, &usage)?;
+        }
+        let shadows: Vec<_> = entries
+            .iter()
+            .flat_map(|entry| {
+                let all = entry.shadows.iter();
+                all.map(|(name, shadow)| (of_transform(entry, name), shadow.report()))
+            })
+            .collect();
+        for known in SHADOW {
+            family(&mut encoder, known, &shadows)?;
         }
         paused(&mut encoder, &entries)?;
         for (name, of, help) in TIMES {
@@ -409,7 +427,7 @@ mod tests {
         let page = format!(
             "# Metrics\n\n`GET /metrics` of [the API](api.md), in the OpenMetrics text format, which Prometheus reads. \
              Names and labels are stable.\nCounters begin anew when a pipeline is started again, also by a reload that \
-             restarts it.\n\n{}{}\
+             restarts it.\n\n{}{}{}\
              ## Others\n\n| name | kind | what |\n|---|---|---|\n\
              | `wasmill_build_info` | info | The version of Wasmill, as a label |\n\
              | `wasmill_pipeline_up` | gauge | Whether a pipeline runs; label `pipeline` |\n\
@@ -419,6 +437,7 @@ mod tests {
              | `wasmill_plugin_NAME` | as the plugin says | What plugins measure themselves; labels `pipeline`, `transform` and the plugin's own |\n",
             table("Of a pipeline, by `pipeline`", PIPELINE),
             table("Of a transform, by `pipeline` and `transform`", TRANSFORM),
+            table("Of a transform with a shadow, by `pipeline` and `transform`", SHADOW),
             others(),
         );
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");

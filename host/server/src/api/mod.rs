@@ -2,6 +2,7 @@
 //! happens here holds records up.
 
 mod control;
+pub(crate) mod dead_letters;
 mod extract;
 mod flow;
 mod format;
@@ -12,6 +13,7 @@ mod query;
 pub(crate) mod routes;
 pub(crate) mod state;
 pub(crate) mod tap;
+mod ui;
 pub(crate) mod views;
 
 use std::net::SocketAddr;
@@ -19,7 +21,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use crossbeam_channel::Sender;
@@ -42,6 +45,8 @@ use problem::Problem;
 const REQUESTS_MAX: usize = 64;
 /// Connections at once; others are closed. Each is a file of the process, of which the log needs some too.
 const CONNECTIONS_MAX: usize = 256;
+/// Bodies may have so many bytes.
+const BODY_MAX: usize = 1 << 20;
 /// How long a client may take for the head of a request, the next one on a connection too.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 /// How long a request may take, but for those that wait for a reload.
@@ -85,13 +90,17 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(routes::reload))
         .routes(routes!(routes::reload_all))
         .routes(routes!(routes::receipts))
+        .routes(routes!(control::pause))
+        .routes(routes!(control::resume))
+        .routes(routes!(tap::tap))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::show))
+        .routes(routes!(dead_letters::replay))
+        .routes(routes!(dead_letters::discard))
         .routes(routes!(state::list))
         .routes(routes!(state::read))
         .routes(routes!(query::ask))
         .routes(routes!(query::ask_plainly))
-        .routes(routes!(control::pause))
-        .routes(routes!(control::resume))
-        .routes(routes!(tap::tap))
         .routes(routes!(routes::openapi))
 }
 
@@ -110,8 +119,10 @@ pub(crate) fn document() -> utoipa::openapi::OpenApi {
 fn router(api: Arc<Api>) -> Router {
     let (router, _) = routes().split_for_parts();
     router
+        .merge(ui::router())
         .fallback(async || Problem::not_found("there is no such path", "GET /openapi.json lists all paths"))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), bounded))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::check))
         .with_state(api)
@@ -119,6 +130,16 @@ fn router(api: Arc<Api>) -> Router {
 
 /// So many at once, and each for so long.
 async fn bounded(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    // Not one byte of it is waited for.
+    if length.is_some_and(|length| length > BODY_MAX as u64) {
+        return Problem::of_body(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("a body has at most {BODY_MAX} bytes"),
+        )
+        .into_response();
+    }
     let Ok(_working) = api.working.try_acquire() else {
         return Problem::busy().into_response();
     };

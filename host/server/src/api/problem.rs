@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use record::log::LogError;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -33,12 +34,8 @@ impl Problem {
     }
 
     /// What is wrong with the parameters.
-    pub(super) fn bad_request(title: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            title,
-            "GET /openapi.json says which parameters there are",
-        )
+    pub(super) fn bad_parameter<T: Into<String>>(title: T) -> Self {
+        Self::bad_request(title, "GET /openapi.json says which parameters there are")
     }
 
     /// A body that could not be read.
@@ -99,6 +96,15 @@ impl Problem {
             StatusCode::SERVICE_UNAVAILABLE,
             "the process is about to end",
             "start it again",
+        )
+    }
+
+    /// The log does not do what it is asked for.
+    pub(super) fn of_log(error: &LogError) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("the log: {error}"),
+            "look at the broker, and try again",
         )
     }
 

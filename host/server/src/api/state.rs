@@ -219,7 +219,7 @@ struct Asked {
 
 impl Asked {
     fn new(which: Which, spec: &StoreSpec) -> Result<Self, Problem> {
-        let bad = |what: String| Problem::bad_request(what);
+        let bad = Problem::bad_parameter::<String>;
         let format = match which.encoding.as_deref() {
             None => spec.key_format.as_str(),
             Some("utf8") => "utf8",

@@ -116,7 +116,9 @@ pub(super) async fn tap(
     }
     let rate = filter.rate.unwrap_or(RATE);
     if !(1..=RATE_MAX).contains(&rate) {
-        return Err(Problem::bad_request(format!("`rate` is {rate}; it is 1 to {RATE_MAX}")));
+        return Err(Problem::bad_parameter(format!(
+            "`rate` is {rate}; it is 1 to {RATE_MAX}"
+        )));
     }
     let options = TapOptions {
         node: node.clone(),

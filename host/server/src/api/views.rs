@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::flow::{EdgeView, Latency, NodeView, graph};
 use crate::board::Entry;
+use crate::shadow::{Report, Shadow};
 
 /// How a pipeline does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -25,6 +26,20 @@ pub(crate) enum State {
     Stopped,
     /// It has ended with an error.
     Failed,
+}
+
+impl State {
+    /// As in JSON.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Degraded => "degraded",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// Counters since the pipeline was started. Records that were rolled back are counted again.
@@ -55,6 +70,33 @@ pub(crate) struct Failure {
     pub(crate) next: String,
 }
 
+/// What a plugin may use; the pipeline may set other limits than the usual.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Limits {
+    /// Of one instance.
+    memory_bytes: usize,
+    /// Processor time.
+    time_ms_per_record: u64,
+    /// Processor time that a call has at least.
+    time_ms_per_call: u64,
+    /// What one call may hand out.
+    output_bytes: usize,
+    /// Messages of an instance.
+    log_per_second: u32,
+}
+
+impl From<&record::topology::Limits> for Limits {
+    fn from(limits: &record::topology::Limits) -> Self {
+        Self {
+            memory_bytes: limits.memory_bytes,
+            time_ms_per_record: limits.time_ms_per_record,
+            time_ms_per_call: limits.time_ms_per_call,
+            output_bytes: limits.output_bytes,
+            log_per_second: limits.log_per_second,
+        }
+    }
+}
+
 /// A transform, and what it has used over all its instances.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Transform {
@@ -65,12 +107,37 @@ pub(crate) struct Transform {
     digest: String,
     /// The stores that it keeps.
     stores: Vec<String>,
+    limits: Option<Limits>,
     calls: u64,
     records: u64,
     failed_records: u64,
     cpu_seconds: f64,
     memory_peak_bytes: usize,
     traps: u64,
+    /// Another version that runs on the same records, and what it does differently.
+    shadow: Option<Candidate>,
+}
+
+/// Another version of a plugin, that runs beside the one that counts.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Candidate {
+    /// Name and version of the plugin.
+    plugin: String,
+    /// The SHA-256 of the component.
+    digest: String,
+    #[serde(flatten)]
+    report: Report,
+}
+
+impl Candidate {
+    fn of(shadow: &Shadow) -> Self {
+        let about = shadow.linked.compiled().description();
+        Self {
+            plugin: format!("{} {}", about.name, about.version),
+            digest: shadow.linked.compiled().digest().to_owned(),
+            report: shadow.report(),
+        }
+    }
 }
 
 /// A pipeline.
@@ -177,6 +244,12 @@ pub(super) fn state(entry: &Entry) -> (State, Option<String>) {
     }
 }
 
+fn limits(plan: &record::topology::Topology, transform: &str) -> Option<Limits> {
+    let mut nodes = plan.processes.iter().flat_map(|sub| &sub.nodes);
+    let node = nodes.find(|node| *node.name == *transform)?;
+    Some(Limits::from(&node.limits))
+}
+
 impl Pipeline {
     pub(super) fn of(entry: &Entry) -> Self {
         let counters = entry.observer.snapshot();
@@ -228,12 +301,14 @@ impl Pipeline {
                         plugin: format!("{} {}", about.name, about.version),
                         digest: one.compiled().digest().to_owned(),
                         stores: about.stores.iter().map(|store| store.name.clone()).collect(),
+                        limits: limits(&entry.topology, one.transform()),
                         calls: usage.calls,
                         records: usage.records,
                         failed_records: usage.failed_records,
                         cpu_seconds: usage.cpu.as_secs_f64(),
                         memory_peak_bytes: usage.memory_peak_bytes,
                         traps: usage.traps,
+                        shadow: entry.shadows.get(one.transform()).map(Candidate::of),
                     }
                 })
                 .collect(),

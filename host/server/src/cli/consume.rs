@@ -10,6 +10,7 @@ use record::log::{Edge, Isolation, Log, LogError, LogEvent, PollLimit, Polled, R
 use record::offset::{NextOffset, TopicPartition};
 
 use super::args::{LogArgs, separator};
+use super::table::{self, Rows};
 use crate::compose;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -19,9 +20,10 @@ const POLL: Duration = Duration::from_millis(200);
 
 /// Read records from a topic
 ///
-/// Prints one value per line (`null` for a tombstone), or with `--json` one JSON object per record
-/// with topic, partition, offset, timestamp, key, value and headers. Partitions are read side by
-/// side: order holds within each. Joins no group and commits nothing.
+/// Prints one value per line (`null` for a tombstone), with `--table` tables in which the fields of JSON
+/// objects are columns (on a terminal also without `--table`, when the reading has an end), or with `--json`
+/// one JSON object per record with topic, partition, offset, timestamp, key, value and headers. Partitions
+/// are read side by side: order holds within each. Joins no group and commits nothing.
 #[derive(Args, Debug)]
 pub(crate) struct ConsumeArgs {
     /// The topic
@@ -37,6 +39,12 @@ pub(crate) struct ConsumeArgs {
     /// Stop after N records
     #[arg(long, value_name = "N")]
     max: Option<u64>,
+    /// Print tables, also where it is not a terminal that reads them
+    #[arg(long, conflicts_with_all = ["lines", "key_separator"])]
+    table: bool,
+    /// Print lines, also on a terminal
+    #[arg(long)]
+    lines: bool,
     /// Print `key<SEPARATOR>value`; `\t` is a tab
     #[arg(long, value_name = "SEPARATOR", value_parser = separator)]
     key_separator: Option<String>,
@@ -62,6 +70,14 @@ pub(crate) fn run(args: &ConsumeArgs, output: Output) -> Result<(), Failure> {
             "leave `--key-separator` out",
         ));
     }
+    if output.is_json() && (args.table || args.lines) {
+        return Err(Failure::usage(
+            "`--json` is another form than `--table` and `--lines`",
+            "leave one of them out",
+        ));
+    }
+    let has_end = args.until_end || args.max.is_some();
+    let by_itself = has_end && output.is_terminal() && !args.lines && args.key_separator.is_none() && !output.is_json();
     let log = compose::open_log(&args.log.place()?, "wasmill-consume")?;
     let topic = args.topic.as_str();
     let doing = || format!("cannot read topic `{topic}`");
@@ -93,6 +109,7 @@ pub(crate) fn run(args: &ConsumeArgs, output: Output) -> Result<(), Failure> {
         next: partitions.into_iter().zip(starts).collect(),
         ended: HashSet::new(),
         left: args.max.unwrap_or(u64::MAX),
+        rows: (args.table || by_itself).then(Rows::default),
         output,
     };
     match consumer.read() {
@@ -108,6 +125,8 @@ struct Consumer<'a> {
     next: HashMap<TopicPartition, NextOffset>,
     ended: HashSet<TopicPartition>,
     left: u64,
+    /// Where tables are printed.
+    rows: Option<Rows>,
     output: Output,
 }
 
@@ -128,6 +147,10 @@ impl Consumer<'_> {
                     self.next.insert(batch.place(), next);
                 }
             }
+            // A reading without an end is shown as it comes.
+            if !self.args.until_end && self.args.max.is_none() {
+                self.print_table(&mut out).map_err(write_failed)?;
+            }
             out.flush().map_err(write_failed)?;
             drop(out);
             let mut expired = Vec::new();
@@ -143,7 +166,18 @@ impl Consumer<'_> {
             }
             self.skip_expired(expired)?;
         }
-        Ok(())
+        let mut out = std::io::stdout().lock();
+        self.print_table(&mut out)
+            .and_then(|()| out.flush())
+            .map_err(write_failed)
+    }
+
+    fn print_table(&mut self, out: &mut impl Write) -> std::io::Result<()> {
+        let table = self.rows.as_mut().and_then(|rows| rows.take(self.output));
+        match table {
+            Some(table) => writeln!(out, "{table}"),
+            None => Ok(()),
+        }
     }
 
     fn assign(&mut self) -> Result<(), Failure> {
@@ -176,6 +210,13 @@ impl Consumer<'_> {
                 return Ok(());
             }
             self.left -= 1;
+            if let Some(rows) = &mut self.rows {
+                rows.push(batch, i);
+                if rows.len() >= table::ROWS_MAX {
+                    self.print_table(out)?;
+                }
+                continue;
+            }
             if self.output.is_json() {
                 serde_json::to_writer(&mut *out, &records::encode(batch, i))?;
             } else {

@@ -4,6 +4,8 @@ pub(crate) mod args;
 mod build;
 mod completions;
 mod consume;
+mod control;
+mod dlq;
 mod doctor;
 mod graph;
 mod inspect;
@@ -17,7 +19,10 @@ mod reset;
 mod run;
 mod schema;
 mod state;
+mod table;
+mod tap;
 mod test;
+mod top;
 mod validate;
 mod watch;
 
@@ -56,6 +61,11 @@ enum Command {
     Run(run::RunArgs),
     Pipelines(pipelines::PipelinesArgs),
     Reload(reload::ReloadArgs),
+    Pause(control::PauseArgs),
+    Resume(control::ResumeArgs),
+    Top(top::TopArgs),
+    Tap(tap::TapArgs),
+    Dlq(dlq::DlqArgs),
     State(state::StateArgs),
     Validate(validate::ValidateArgs),
     Graph(graph::GraphArgs),
@@ -98,6 +108,11 @@ fn dispatch(command: &Command, output: Output) -> Result<(), Failure> {
         Command::Run(args) => run::run(args, output),
         Command::Pipelines(args) => pipelines::run(args, output),
         Command::Reload(args) => reload::run(args, output),
+        Command::Pause(args) => control::pause(args, output),
+        Command::Resume(args) => control::resume(args, output),
+        Command::Top(args) => top::run(args, output),
+        Command::Tap(args) => tap::run(args, output),
+        Command::Dlq(args) => dlq::run(args, output),
         Command::State(args) => state::run(args, output),
         Command::Validate(args) => validate::run(args, output),
         Command::Graph(args) => graph::run(args, output),

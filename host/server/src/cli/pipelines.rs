@@ -4,7 +4,7 @@ use clap::Args;
 use reqwest::Method;
 
 use super::remote::RemoteArgs;
-use crate::api::views::{Pipelines, State};
+use crate::api::views::Pipelines;
 use crate::failure::Failure;
 use crate::output::Output;
 
@@ -20,17 +20,9 @@ pub(crate) fn run(args: &PipelinesArgs, output: Output) -> Result<(), Failure> {
     let all: Pipelines = args.remote.ask(Method::GET, &["v1", "pipelines"])?;
     let value = serde_json::to_value(&all).unwrap_or_default();
     let rows = all.pipelines.iter().map(|one| {
-        let state = match one.state {
-            State::Starting => "starting",
-            State::Running => "running",
-            State::Degraded => "degraded",
-            State::Paused => "paused",
-            State::Stopped => "stopped",
-            State::Failed => "failed",
-        };
         vec![
             one.name.to_string(),
-            state.to_owned(),
+            one.state.name().to_owned(),
             one.counters.records_read.to_string(),
             one.counters.records_written.to_string(),
             one.counters.records_delivered.to_string(),

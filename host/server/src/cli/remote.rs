@@ -7,12 +7,15 @@ use record::Secret;
 use record::error::Code;
 use reqwest::{Method, Url};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::api::problem::Problem;
+use crate::api::views::Pipelines;
 use crate::failure::Failure;
 
 /// A little longer than the API itself takes for what takes longest.
 const TIME: Duration = Duration::from_secs(190);
+const CONNECT_TIME: Duration = Duration::from_secs(10);
 
 /// Which process.
 #[derive(Args, Clone, Debug)]
@@ -20,13 +23,14 @@ pub(crate) struct RemoteArgs {
     /// The API of the process, as `wasmill run` says it
     #[arg(
         long,
+        global = true,
         value_name = "URL",
         env = "WASMILL_API",
         default_value = "http://127.0.0.1:7077"
     )]
     api: Url,
     /// A token of the API, if it has any; better given in the environment
-    #[arg(long, value_name = "TOKEN", env = "WASMILL_TOKEN", hide_env_values = true, value_parser = secret)]
+    #[arg(long, global = true, value_name = "TOKEN", env = "WASMILL_TOKEN", hide_env_values = true, value_parser = secret)]
     token: Option<Secret>,
 }
 
@@ -40,10 +44,10 @@ impl RemoteArgs {
     /// # Errors
     /// Nobody answers, or what it says is wrong.
     pub(crate) fn ask<T: DeserializeOwned>(&self, method: Method, path: &[&str]) -> Result<T, Failure> {
-        self.ask_with(method, path, &[])
+        self.ask_with(method, path, &[], None)
     }
 
-    /// As [`Self::ask`], with parameters.
+    /// As [`Self::ask`], with parameters and a body of JSON.
     ///
     /// # Errors
     /// As [`Self::ask`].
@@ -51,8 +55,75 @@ impl RemoteArgs {
         &self,
         method: Method,
         path: &[&str],
-        parameters: &[(&str, &str)],
+        params: &[(&str, &str)],
+        body: Option<&Value>,
     ) -> Result<T, Failure> {
+        let url = self.url(path, params)?;
+        self.runtime()?.block_on(async {
+            let response = self.send(method, url, body, Some(TIME)).await?;
+            let body = response.bytes().await.map_err(|error| self.silent(&error))?;
+            serde_json::from_slice(&body).map_err(|error| {
+                self.failed(
+                    &format!("the API at {} answers what cannot be read: {error}", self.api),
+                    "is it of the same version of Wasmill?",
+                )
+            })
+        })
+    }
+
+    /// Reads server-sent events (kind and data) until there are no more, or `each` says `false`.
+    ///
+    /// # Errors
+    /// As [`Self::ask`], or those of `each`.
+    pub(crate) fn events(
+        &self,
+        path: &[&str],
+        params: &[(&str, &str)],
+        mut each: impl FnMut(&str, &str) -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
+        let url = self.url(path, params)?;
+        self.runtime()?.block_on(async {
+            let mut response = self.send(Method::GET, url, None, None).await?;
+            let (mut text, mut kind) = (Vec::new(), String::new());
+            while let Some(bytes) = response.chunk().await.map_err(|error| self.silent(&error))? {
+                text.extend_from_slice(&bytes);
+                while let Some(end) = memchr::memchr(b'\n', &text) {
+                    let line = String::from_utf8_lossy(&text[..end]).into_owned();
+                    text.drain(..=end);
+                    if let Some(name) = line.strip_prefix("event: ") {
+                        name.clone_into(&mut kind);
+                    } else if let Some(data) = line.strip_prefix("data: ")
+                        && !each(&kind, data)?
+                    {
+                        return Ok(());
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The pipeline that is named, or the only one of the process.
+    ///
+    /// # Errors
+    /// As [`Self::ask`]; there are several.
+    pub(crate) fn pipeline(&self, name: Option<&str>) -> Result<String, Failure> {
+        if let Some(name) = name {
+            return Ok(name.to_owned());
+        }
+        let all: Pipelines = self.ask(Method::GET, &["v1", "pipelines"])?;
+        let names: Vec<&str> = all.pipelines.iter().map(|one| &*one.name).collect();
+        match names.as_slice() {
+            [only] => Ok((*only).to_owned()),
+            [] => Err(self.failed("the process runs no pipeline", "`wasmill run` starts some")),
+            several => Err(Failure::usage(
+                "there are several pipelines".to_owned(),
+                &format!("name one of {}", several.join(", ")),
+            )),
+        }
+    }
+
+    fn url(&self, path: &[&str], params: &[(&str, &str)]) -> Result<Url, Failure> {
         let mut url = self.api.clone();
         url.path_segments_mut()
             .map_err(|()| {
@@ -63,61 +134,75 @@ impl RemoteArgs {
             })?
             .pop_if_empty()
             .extend(path);
-        if !parameters.is_empty() {
-            url.query_pairs_mut().extend_pairs(parameters);
+        if !params.is_empty() {
+            url.query_pairs_mut().extend_pairs(params);
         }
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| self.failed("no runtime", &error.to_string()))?;
-        runtime.block_on(self.send(method, url))
+        Ok(url)
     }
 
-    async fn send<T: DeserializeOwned>(&self, method: Method, url: Url) -> Result<T, Failure> {
-        let silent = |error: &reqwest::Error| {
-            let mut why: &dyn std::error::Error = error;
-            while let Some(source) = why.source() {
-                why = source;
-            }
-            self.failed(
-                &format!("the API at {} does not answer: {why}", self.api),
-                "name it with `--api`; `wasmill run` says in its log where it is",
-            )
-        };
+    fn runtime(&self) -> Result<tokio::runtime::Runtime, Failure> {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| self.failed("no runtime", &error.to_string()))
+    }
+
+    fn silent(&self, error: &reqwest::Error) -> Failure {
+        let mut why: &dyn std::error::Error = error;
+        while let Some(source) = why.source() {
+            why = source;
+        }
+        self.failed(
+            &format!("the API at {} does not answer: {why}", self.api),
+            "name it with `--api`; `wasmill run` says in its log where it is",
+        )
+    }
+
+    /// Sends a request, and answers when the head of a good answer is there.
+    async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<&Value>,
+        time: Option<Duration>,
+    ) -> Result<reqwest::Response, Failure> {
         // The client takes the provider of cryptography of the process; there is one already when that fails.
         let _ = rustls::crypto::ring::default_provider().install_default();
         // What is on the way to this machine itself goes to no proxy.
         let client = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
-            .timeout(TIME)
+            .connect_timeout(CONNECT_TIME)
             .build()
-            .map_err(|error| silent(&error))?;
+            .map_err(|error| self.silent(&error))?;
         let mut request = client.request(method, url);
+        if let Some(time) = time {
+            request = request.timeout(time);
+        }
+        if let Some(body) = body {
+            request = request
+                .header(reqwest::header::CONTENT_TYPE, "application/json")
+                .body(body.to_string());
+        }
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.reveal());
         }
-        let response = request.send().await.map_err(|error| silent(&error))?;
+        let response = request.send().await.map_err(|error| self.silent(&error))?;
         let status = response.status();
-        let body = response.bytes().await.map_err(|error| silent(&error))?;
-        if !status.is_success() {
-            return Err(match serde_json::from_slice::<Problem>(&body) {
-                Ok(problem) => self.failed(&problem.title, &problem.detail),
-                Err(_) => self.failed(
-                    &format!("the API at {} answers {status}", self.api),
-                    "is it that of Wasmill?",
-                ),
-            });
+        if status.is_success() {
+            return Ok(response);
         }
-        serde_json::from_slice(&body).map_err(|error| {
-            self.failed(
-                &format!("the API at {} answers what cannot be read: {error}", self.api),
-                "is it of the same version of Wasmill?",
-            )
+        let body = response.bytes().await.map_err(|error| self.silent(&error))?;
+        Err(match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) => self.failed(&problem.title, &problem.detail),
+            Err(_) => self.failed(
+                &format!("the API at {} answers {status}", self.api),
+                "is it that of Wasmill?",
+            ),
         })
     }
 
-    fn failed(&self, what: &str, next: &str) -> Failure {
+    pub(crate) fn failed(&self, what: &str, next: &str) -> Failure {
         Failure::Other {
             code: Code("E0731"),
             invalid: false,

@@ -49,6 +49,10 @@ pub(crate) struct RunArgs {
     /// A file of tokens for the API, needed where other machines reach it
     #[arg(long, value_name = "FILE")]
     tokens: Option<PathBuf>,
+    /// Send traces to a collector, by OTLP over HTTP: such as http://localhost:4318. Left out:
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`, and without that nothing is traced
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
     /// Do not look at the files: reload on SIGHUP only
     #[arg(long)]
     no_watch: bool,
@@ -105,6 +109,7 @@ pub(crate) fn run(args: &RunArgs, output: Output) -> Result<(), Failure> {
         // A bounded run is over before anybody has changed anything.
         watch: !args.no_watch && !args.until_end,
         listen: listens(args),
+        otlp: args.otlp.clone(),
     };
     supervisor::run(settings, output)
 }

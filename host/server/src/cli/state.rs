@@ -151,7 +151,7 @@ fn get(args: &GetArgs, output: Output) -> Result<(), Failure> {
     };
     let mut parameters = vec![("key", args.key.as_str())];
     parameters.extend(encoding.map(|encoding| ("encoding", encoding.name())));
-    let found: Stored = args.remote.ask_with(Method::GET, &path, &parameters)?;
+    let found: Stored = args.remote.ask_with(Method::GET, &path, &parameters, None)?;
     output.result(&shown(&found.value), &serde_json::to_value(&found).unwrap_or_default())
 }
 
@@ -175,7 +175,7 @@ fn scan(args: &ScanArgs, output: Output) -> Result<(), Failure> {
         parameters.extend(after.as_deref().map(|after| ("after", after)));
         parameters.extend(partition.as_deref().map(|partition| ("partition", partition)));
         parameters.extend(encoding.map(|encoding| ("encoding", encoding.name())));
-        let page: Page = args.remote.ask_with(Method::GET, &path, &parameters)?;
+        let page: Page = args.remote.ask_with(Method::GET, &path, &parameters, None)?;
         entries.extend(page.entries);
         more = page.more;
         after = page.after;

@@ -1,7 +1,8 @@
 //! What differs between a pipeline that runs and what its file says now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::sync::Arc;
 
 use plugin::Linked;
 use record::topology::{Node, Topology};
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::pipelines::Pipeline;
+use crate::shadow::Shadow;
 
 /// A part of a pipeline that differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -44,6 +46,13 @@ pub(crate) fn changes(old: &Pipeline, linked: &[Linked], new: &Pipeline, new_lin
         plan.ingests.iter().map(of).collect()
     };
     all.extend(compared("source", &sources(before), &sources(after), |old, new| {
+        (old != new).then(|| "settings".to_owned())
+    }));
+    let listens = |plan: &Topology| {
+        let of = |listen: &record::topology::Listen| (listen.connector.name.to_string(), listen.clone());
+        plan.listens.iter().map(of).collect()
+    };
+    all.extend(compared("source", &listens(before), &listens(after), |old, new| {
         (old != new).then(|| "settings".to_owned())
     }));
     let transforms = |plan: &Topology, linked: &[Linked]| {
@@ -84,6 +93,22 @@ pub(crate) fn changes(old: &Pipeline, linked: &[Linked], new: &Pipeline, new_lin
         });
     }
     all
+}
+
+/// Candidates whose files hold something else; those that come and go are in [`changes`].
+pub(crate) fn shadows(old: &HashMap<Arc<str>, Shadow>, new: &HashMap<Arc<str>, Shadow>) -> Vec<Change> {
+    let digest = |shadow: &Shadow| shadow.linked.compiled().digest().to_owned();
+    let mut changes: Vec<Change> = old
+        .iter()
+        .filter(|(name, shadow)| new.get(*name).is_some_and(|other| digest(other) != digest(shadow)))
+        .map(|(name, _)| Change {
+            part: "transform".to_owned(),
+            name: name.to_string(),
+            what: "shadow (built anew)".to_owned(),
+        })
+        .collect();
+    changes.sort_by(|a, b| a.name.cmp(&b.name));
+    changes
 }
 
 fn settings(old: &Pipeline, new: &Pipeline) -> Vec<&'static str> {
@@ -155,6 +180,8 @@ fn transform(old: &Node, old_digest: &str, new: &Node, new_digest: &str) -> Opti
         (old.grant != new.grant, "grant"),
         (old.on_error != new.on_error, "on_error"),
         (old.lateness != new.lateness, "lateness_ms"),
+        (old.rollback != new.rollback, "rollback"),
+        (old.shadow != new.shadow, "shadow"),
         (old.ports != new.ports, "where its ports lead"),
         (old.changelog != new.changelog, "changelog"),
     ] {

@@ -16,6 +16,8 @@ const ORPHANED: &str = "E0721";
 pub(super) fn differs_in_transforms_alone(old: &Pipeline, new: &Pipeline) -> bool {
     let mut other = (*new.topology).clone();
     other.processes.clone_from(&old.topology.processes);
+    // Sources that are sent their records are exchanged without the run.
+    other.listens.clone_from(&old.topology.listens);
     other == *old.topology && old.place == new.place && old.plan_hash == new.plan_hash
 }
 

@@ -5,10 +5,12 @@
 
 pub(crate) mod diff;
 mod kept;
+mod listeners;
 mod places;
 pub(crate) mod receipt;
 mod reload;
 mod summary;
+mod trial;
 pub(crate) mod watch;
 
 use std::collections::VecDeque;
@@ -37,8 +39,11 @@ use crate::output::Output;
 use crate::pipelines::{Host, Made, Pipeline, open_state};
 use crate::progress::Progress;
 use crate::signals;
+use crate::traces;
+use listeners::Listeners;
 use places::{check_skips, files_of, load_all};
 use receipt::{Cause, Receipt};
+use trial::Trial;
 use watch::Files;
 
 /// How long a thread may need to return after its deadline.
@@ -61,6 +66,8 @@ pub(crate) struct Settings {
     pub(crate) watch: bool,
     /// Where the API listens.
     pub(crate) listen: Option<Listen>,
+    /// Where traces are sent, if not where the environment says.
+    pub(crate) otlp: Option<String>,
 }
 
 /// Where the API listens, and to whom.
@@ -78,7 +85,9 @@ type End = (u64, Result<Summary, RunError>);
 /// A pipeline whose thread has been started.
 struct Running {
     pipeline: Pipeline,
-    linked: Vec<Linked>,
+    made: Made,
+    /// What it was before the last reload, while that is on trial.
+    trial: Option<Trial>,
     files: Files,
     /// Each start of a pipeline is another run.
     run: u64,
@@ -116,6 +125,7 @@ pub(crate) struct Supervisor {
     settings: Settings,
     host: Host,
     running: Vec<Running>,
+    listeners: Listeners,
     runs: u64,
     ended: Sender<End>,
     ends: Receiver<End>,
@@ -140,10 +150,15 @@ pub(crate) struct Supervisor {
 /// # Errors
 /// What kept them from starting, or the first that failed.
 pub(crate) fn run(settings: Settings, output: Output) -> Result<(), Failure> {
-    let mut host = Host::default();
+    let tracing = traces::start(settings.otlp.as_deref())?;
+    let spans = tracing.as_ref().map(|tracing| Arc::clone(&tracing.spans));
+    let mut host = Host::tracing(spans.clone());
     let files = files_of(&settings.places)?;
     let pipelines = load_all(&settings, &files, &mut host, output)?;
     check_skips(&settings, &pipelines)?;
+    if !settings.until_end {
+        listeners::check_addresses(pipelines.iter().map(|pipeline| &*pipeline.topology))?;
+    }
     let requested = Shutdown::new();
     let shutdowns = Arc::new(Mutex::new(Vec::new()));
     let hangups = listen(&shutdowns, &requested, settings.shutdown_timeout)?;
@@ -157,6 +172,7 @@ pub(crate) fn run(settings: Settings, output: Output) -> Result<(), Failure> {
         settings,
         host,
         running: Vec::new(),
+        listeners: Listeners::new(spans),
         runs: 0,
         ended,
         ends,
@@ -183,6 +199,11 @@ pub(crate) fn run(settings: Settings, output: Output) -> Result<(), Failure> {
     let outcome = supervisor.serve();
     for one in &mut supervisor.running {
         one.progress.finish();
+    }
+    // With the answers that are under way.
+    drop(supervisor);
+    if let Some(tracing) = tracing {
+        tracing.flush();
     }
     outcome
 }
@@ -263,6 +284,10 @@ impl Supervisor {
     fn start(&mut self, prepared: Prepared, from: Option<Start>) -> Result<u64, Failure> {
         let Prepared { pipeline, made, place } = prepared;
         let name = Arc::clone(&pipeline.topology.pipeline);
+        // A bounded run reads what is there; what is sent later belongs to another run.
+        if !self.settings.until_end {
+            self.listeners.bring_to(&pipeline.topology, &place.log)?;
+        }
         let before = self.running.iter().find(|one| *one.name() == name);
         let run = task::Run {
             topology: Arc::clone(&pipeline.topology),
@@ -270,7 +295,7 @@ impl Supervisor {
             process_id: place.process_id.clone(),
             log: Arc::clone(&place.log),
             state: Arc::clone(&place.state),
-            parts: made.parts,
+            parts: Arc::clone(&made.parts),
             until_end: self.settings.until_end,
             from,
             skip: self.settings.skip.clone(),
@@ -301,7 +326,8 @@ impl Supervisor {
             shutdown: run.shutdown.clone(),
             control: run.control.clone(),
             taps: run.taps.clone(),
-            linked: made.linked,
+            made,
+            trial: None,
             pipeline,
             ended: false,
         };
@@ -314,7 +340,9 @@ impl Supervisor {
             control: run.control.clone(),
             taps: run.taps.clone(),
             log: Arc::clone(&run.log),
-            linked: running.linked.clone(),
+            control_topic: running.pipeline.control_topic.clone(),
+            linked: running.made.linked.clone(),
+            shadows: running.made.shadows.clone(),
             state: Arc::clone(&running.place.state),
             ended: None,
         });
@@ -407,8 +435,14 @@ impl Supervisor {
         for one in self.running.iter_mut().filter(|one| !one.ended) {
             one.progress.tick();
         }
-        if self.settings.watch && !self.requested.is_requested() {
-            self.look_at_files();
+        if let Some(deadline) = self.requested.deadline() {
+            self.listeners.end(deadline);
+        }
+        if !self.requested.is_requested() {
+            self.judge_trials();
+            if self.settings.watch {
+                self.look_at_files();
+            }
         }
     }
 
@@ -418,8 +452,10 @@ impl Supervisor {
         };
         one.ended = true;
         one.progress.finish();
+        let name = Arc::clone(one.name());
+        self.listeners.close(&name);
         let why = result.as_ref().err().map(ToString::to_string);
-        self.board.update(one.name(), |entry| entry.ended = Some(why));
+        self.board.update(&name, |entry| entry.ended = Some(why));
         if let Err(failure) = summary::tell(one, result, &self.requested, self.output) {
             self.end_all(failure, first);
         }

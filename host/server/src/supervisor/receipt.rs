@@ -20,6 +20,8 @@ pub(crate) enum Cause {
     Signal,
     /// Somebody asked for it through the API.
     Api,
+    /// The new version has failed too often.
+    Rollback,
 }
 
 /// What came of it.
@@ -34,6 +36,8 @@ pub(crate) enum Outcome {
     Restarted,
     /// The new version is not taken; the old one runs on.
     Refused,
+    /// The version before the last reload runs again, because the new one has failed too often.
+    RolledBack,
     /// A pipeline that was not there before.
     Added,
     /// A pipeline whose file is gone: it was stopped behind a commit.
@@ -48,6 +52,7 @@ impl Outcome {
             Self::Applied => "applied",
             Self::Restarted => "restarted",
             Self::Refused => "refused",
+            Self::RolledBack => "rolled_back",
             Self::Added => "added",
             Self::Removed => "removed",
         }
@@ -111,6 +116,16 @@ impl Receipt {
                 pause_ms = self.pause_ms,
                 took_ms = self.took_ms,
                 "reload"
+            ),
+            Some(problem) if self.outcome == Outcome::RolledBack => tracing::error!(
+                reload = id,
+                pipeline,
+                outcome,
+                code = problem.code,
+                changes = changes.join("; "),
+                pause_ms = self.pause_ms,
+                "reload taken back: {}; the version before it runs again",
+                problem.message
             ),
             Some(problem) => tracing::error!(
                 reload = id,

@@ -24,6 +24,7 @@ use task::ReplaceError;
 use super::diff;
 use super::kept::{differs_in_transforms_alone, have_same_members, orphans, topics_that_go};
 use super::receipt::{Cause, Outcome, Problem, Receipt, millis};
+use super::trial::Trial;
 use super::watch::Files;
 use super::{Prepared, Supervisor, problem_of};
 use crate::api::Ask;
@@ -46,15 +47,15 @@ const NOT_DRAINED: &str = "E0722";
 const NOT_STARTED: &str = "E0723";
 
 /// How a reload has ended, without what all have.
-struct Done {
-    outcome: Outcome,
-    changes: Vec<diff::Change>,
-    problems: Vec<Problem>,
-    pause: Duration,
+pub(super) struct Done {
+    pub(super) outcome: Outcome,
+    pub(super) changes: Vec<diff::Change>,
+    pub(super) problems: Vec<Problem>,
+    pub(super) pause: Duration,
 }
 
 impl Done {
-    fn of(outcome: Outcome, changes: Vec<diff::Change>, pause: Duration) -> Self {
+    pub(super) fn of(outcome: Outcome, changes: Vec<diff::Change>, pause: Duration) -> Self {
         Self {
             outcome,
             changes,
@@ -170,7 +171,7 @@ impl Supervisor {
         self.keep(receipt)
     }
 
-    fn receipt(
+    pub(super) fn receipt(
         &mut self,
         at: Timestamp,
         began: Instant,
@@ -232,13 +233,14 @@ impl Supervisor {
             )]));
         }
         let mut place = old.place.clone();
-        let linked = old.linked.clone();
+        let linked = old.made.linked.clone();
         if new.place != old.pipeline.place {
             place.log = self.host.log(&new)?;
         }
         let prepared = self.prepare_with(new, &linked, place)?;
         let old = &self.running[index];
-        let changes = diff::changes(&old.pipeline, &linked, &prepared.pipeline, &prepared.made.linked);
+        let mut changes = diff::changes(&old.pipeline, &linked, &prepared.pipeline, &prepared.made.linked);
+        changes.extend(diff::shadows(&old.made.shadows, &prepared.made.shadows));
         if changes.is_empty() {
             return Ok(Done::of(Outcome::Unchanged, changes, Duration::ZERO));
         }
@@ -252,9 +254,20 @@ impl Supervisor {
 
     /// New versions of transforms, between two batches.
     fn replace(&mut self, index: usize, prepared: Prepared, changes: Vec<diff::Change>) -> Result<Done, Done> {
-        let one = &mut self.running[index];
         let Prepared { pipeline, made, .. } = prepared;
-        let Made { parts, linked } = made;
+        let trial = Trial::of(&self.running[index], &pipeline, &made);
+        let pause = self.take_over(index, pipeline, made)?;
+        self.running[index].trial = trial;
+        Ok(Done::of(Outcome::Applied, changes, pause))
+    }
+
+    /// Replaces the transforms of a run. Answers how long records stood still.
+    pub(super) fn take_over(&mut self, index: usize, pipeline: Pipeline, made: Made) -> Result<Duration, Done> {
+        let log = Arc::clone(&self.running[index].place.log);
+        // An address that cannot be had refuses all of it.
+        self.listeners.bring_to(&pipeline.topology, &log)?;
+        let one = &mut self.running[index];
+        let parts = Arc::clone(&made.parts);
         match one.control.replace(&pipeline.topology.processes, parts, REPLACE_TIME) {
             Ok(replaced) => {
                 if replaced.waiting > 0 {
@@ -266,17 +279,26 @@ impl Supervisor {
                 }
                 one.files = pipeline.files();
                 one.pipeline = pipeline;
-                one.linked = linked;
-                let (topology, linked) = (Arc::clone(&one.pipeline.topology), one.linked.clone());
+                one.made = made;
+                let (topology, made) = (Arc::clone(&one.pipeline.topology), &one.made);
                 self.board.update(&topology.pipeline, |entry| {
                     entry.topology = Arc::clone(&topology);
-                    entry.linked = linked;
+                    entry.linked.clone_from(&made.linked);
+                    entry.shadows.clone_from(&made.shadows);
                 });
-                Ok(Done::of(Outcome::Applied, changes, replaced.pause))
+                Ok(replaced.pause)
             }
-            Err(ReplaceError::NotStarted(error)) => Err(Done::refused(vec![problem("E0701", error.to_string())])),
-            Err(error @ (ReplaceError::NotRunning | ReplaceError::OtherShape)) => {
-                Err(Done::refused(vec![problem(NOT_STARTED, error.to_string())]))
+            Err(error) => {
+                // Their own settings were fine before.
+                let before = Arc::clone(&one.pipeline.topology);
+                if let Err(failure) = self.listeners.bring_to(&before, &log) {
+                    tracing::error!(pipeline = &*before.pipeline, "{failure}");
+                }
+                let (code, why) = match error {
+                    ReplaceError::NotStarted(error) => ("E0701", error.to_string()),
+                    error @ (ReplaceError::NotRunning | ReplaceError::OtherShape) => (NOT_STARTED, error.to_string()),
+                };
+                Err(Done::refused(vec![problem(code, why)]))
             }
         }
     }
@@ -290,8 +312,10 @@ impl Supervisor {
         }
         let began = Instant::now();
         let gone = topics_that_go(&old.pipeline.topology, &new.pipeline.topology);
-        let (before, linked, place) = (old.pipeline.clone(), old.linked.clone(), old.place.clone());
+        let (before, linked, place) = (old.pipeline.clone(), old.made.linked.clone(), old.place.clone());
         let (name, file) = (Arc::clone(old.name()), before.file.clone());
+        self.listeners.hold_what_moves(&new.pipeline.topology, &new.place.log);
+        let old = &self.running[index];
         if have_same_members(&before.topology, &new.pipeline.topology) && new.pipeline.place == before.place {
             old.shutdown.comes_back();
         }
@@ -454,6 +478,7 @@ impl Supervisor {
         };
         self.running[index].progress.finish();
         self.running.remove(index);
+        self.listeners.close(&pipeline);
         self.board.remove(&pipeline);
         let receipt = self.receipt(at, began, pipeline, file, Cause::Watch, done);
         self.keep(receipt);
@@ -504,6 +529,7 @@ impl Supervisor {
                 // One that was started and has failed does not stay among those that run.
                 if self.running.iter().any(|one| one.pipeline.file == file) {
                     self.running.retain(|one| one.pipeline.file != file);
+                    self.listeners.close(&name);
                     self.board.remove(&name);
                 }
                 done

@@ -30,14 +30,14 @@ pub(super) fn tell(
         summary.elapsed.as_secs_f64(),
         in_words(counters)
     ));
-    for plugin in &one.linked {
+    for plugin in &one.made.linked {
         let usage = plugin.usage();
         if usage.calls > 0 {
             output.note(&format!("  `{}` {}", plugin.transform(), usage_in_words(&usage)));
         }
     }
     if output.is_json() {
-        let transforms: Vec<_> = one.linked.iter().map(usage_as_json).collect();
+        let transforms: Vec<_> = one.made.linked.iter().map(usage_as_json).collect();
         let failures: Vec<_> = summary
             .failures
             .iter()

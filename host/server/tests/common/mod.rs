@@ -10,6 +10,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub mod process;
+pub mod served;
 
 use std::io::Write;
 use std::path::Path;
@@ -84,6 +85,27 @@ pub fn built_anew(component: &[u8], number: usize) -> Vec<u8> {
     bytes.extend(b"test");
     bytes.extend(text.as_bytes());
     bytes
+}
+
+/// A shipped plugin, or one of those that misbehave.
+pub fn plugin(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../plugins/dist/{name}.wasm"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; `wasmill build plugins`", path.display()))
+}
+
+/// All records of a topic of the embedded log in `log`, one JSON object on each line.
+pub fn consumed(dir: &Path, topic: &str) -> String {
+    let args = [
+        "consume",
+        topic,
+        "--embedded=log",
+        "--from-beginning",
+        "--until-end",
+        "--json",
+    ];
+    let ran = wasmill(dir, &args);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    ran.stdout
 }
 
 /// As editors write: beside it, then renamed.

@@ -1,7 +1,7 @@
 //! From what is gathered of a partition to the sink, whatever its answer.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use record::error::{Code, Failure};
 use record::log::LogError;
@@ -16,6 +16,7 @@ use super::{BACKOFF_MIN, Deliverer};
 use crate::assignment::requested;
 use crate::error::RunError;
 use crate::plan::{LOG_TIMEOUT, now_ms};
+use crate::traces;
 
 impl Deliverer {
     pub(super) fn gather(&mut self, batch: &mut Batch) {
@@ -113,6 +114,7 @@ impl Deliverer {
                 Some(failure) => NextOffset(batch.offsets[failure.index as usize]),
                 None => batch.next_offset().unwrap_or(NextOffset(0)),
             };
+            let began = SystemTime::now();
             let sink = &mut self.sink;
             let outcome = drive(
                 &self.runtime,
@@ -126,6 +128,9 @@ impl Deliverer {
                     self.shared.observer.delivered(batch.len() - skip.len());
                     self.flow.wrote(batch.len() - skip.len());
                     self.flow.time.observe_ages(&batch.timestamps, now_ms());
+                    if let Some(spans) = &self.shared.spans {
+                        traces::delivered(&**spans, &self.plan.connector, &batch, &skip, began);
+                    }
                     return self.written(at, &batch, next, stop);
                 }
                 Err(SinkError::Rejected(failures)) if !failures.is_empty() => match self.plan.on_error {

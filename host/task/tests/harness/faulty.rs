@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use record::appender::Appender;
 use record::log::{
     CommitError, Committed, Edge, GroupMember, Isolation, Log, LogError, NewTopic, PollLimit, Polled, Position, Reader,
     Session, SessionConfig, TopicInfo,
@@ -305,5 +306,8 @@ impl Log for Faulty {
     }
     fn append(&self, topic: &str, batch: &Batch, partitions: &[u32], timeout: Duration) -> Result<(), LogError> {
         self.inner.append(topic, batch, partitions, timeout)
+    }
+    fn appender(&self) -> Result<Box<dyn Appender>, LogError> {
+        self.inner.appender()
     }
 }

@@ -285,6 +285,8 @@ pub const LETTERS: &str = "wc-dead-letters";
 /// lines -> split -> (repartition) -> count -> totals, and a sink of the totals.
 pub fn word_count(on_error: OnError, delivery: Delivery) -> Topology {
     let node = |name: &str, description, to, changelog| Node {
+        rollback: None,
+        shadow: None,
         name: name.into(),
         plugin: PathBuf::new(),
         config: "{}".into(),
@@ -331,6 +333,7 @@ pub fn word_count(on_error: OnError, delivery: Delivery) -> Topology {
             topic(LETTERS, TopicRole::DeadLetter, PartitionCount::Fixed(1)),
         ],
         ingests: vec![],
+        listens: vec![],
         processes: vec![
             SubTopology {
                 id: 0,

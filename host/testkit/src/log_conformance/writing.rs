@@ -104,6 +104,33 @@ pub(super) fn append_to_a_missing_topic_is_an_error(s: &Subject) {
     );
 }
 
+pub(super) fn an_appender_answers_for_each_record(s: &Subject) {
+    let topic = s.topic_with("t", 2, &[("max.message.bytes", "10000")]);
+    let mut appender = s.log.appender().expect("an appender");
+    let mut both = key_value("k", Some("a"));
+    both.push(None, Some(b"b"), -1);
+    assert_eq!(appender.append(&topic, &both, &[1, 0], CALL), [Ok(()), Ok(())]);
+    assert_eq!(s.visible_texts(&topic), ["b", "a"]);
+    let mut large = key_value("k", None);
+    large.values = record::Column::default();
+    large.values.push(Some(&noise(50_000)));
+    let answers = appender.append(&topic, &large, &[0], CALL);
+    assert!(
+        matches!(answers.as_slice(), [Err(error)] if error.is_of_a_record()),
+        "{answers:?}"
+    );
+    let answers = appender.append(&s.name("missing"), &both, &[0, 0], CALL);
+    assert!(
+        answers
+            .iter()
+            .all(|answer| matches!(answer, Err(LogError::NoTopic { .. } | LogError::Retriable { .. }))),
+        "{answers:?}"
+    );
+    // It goes on after both.
+    assert_eq!(appender.append(&topic, &both, &[0, 0], CALL), [Ok(()), Ok(())]);
+    assert_eq!(s.visible_texts(&topic), ["b", "a", "b", "a"]);
+}
+
 /// Bytes that no compression makes smaller.
 fn noise(bytes: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;

@@ -6,6 +6,7 @@ use wasmill_sdk::{Inherit, Level};
 const SEEN: Store<u64> = Store::keyed(0, "seen", "How many records of a key came through");
 
 struct Poison {
+    config: Config,
     seen: wasmill_sdk::metrics::Metric,
 }
 
@@ -14,6 +15,10 @@ struct Poison {
 struct Config {
     panic: bool,
     loop_forever: bool,
+    /// Numbers that are multiples of this are poison.
+    poison_every: u64,
+    /// Numbers that are multiples of this pass through with another value.
+    other_every: u64,
 }
 
 impl Plugin for Poison {
@@ -32,6 +37,7 @@ impl Plugin for Poison {
             spin();
         }
         Ok(Self {
+            config,
             seen: wasmill_sdk::metrics::Metric::counter("seen_total", "Records seen", &[]),
         })
     }
@@ -44,7 +50,14 @@ impl Plugin for Poison {
         self.seen.update(1.0);
         let value = record.value().unwrap_or_default();
         let says = |word: &str| value.windows(word.len()).any(|part| part == word.as_bytes());
-        if says("poison") {
+        let number = std::str::from_utf8(value)
+            .ok()
+            .and_then(|text| text.parse::<u64>().ok());
+        let is_multiple = |of: u64| of > 0 && number.is_some_and(|number| number % of == 0);
+        if is_multiple(self.config.other_every) {
+            return ctx.emit("other");
+        }
+        if says("poison") || is_multiple(self.config.poison_every) {
             panic!("poisoned by record {}", record.index());
         } else if says("bad") {
             ctx.emit("dropped with its record")?;

@@ -1,0 +1,143 @@
+//! New versions on trial: one that fails too often is taken back, and the version before it runs again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use plugin::Linked;
+use record::topology::Rollback;
+
+use super::diff;
+use super::receipt::{Cause, Outcome, Problem};
+use super::reload::{Done, problem};
+use super::{Running, Supervisor};
+use crate::pipelines::{Made, Pipeline};
+
+/// A new version has failed too often.
+const ROLLED_BACK: &str = "E0724";
+
+/// A reload that may be taken back.
+pub(super) struct Trial {
+    /// What ran before it.
+    pipeline: Pipeline,
+    made: Made,
+    since: Instant,
+    /// The transforms that it has changed.
+    watched: Vec<Watched>,
+}
+
+struct Watched {
+    rule: Rollback,
+    linked: Linked,
+}
+
+impl Trial {
+    /// What is to be watched of a reload, if anything: transforms that are others now, and say when they are to be
+    /// taken back.
+    pub(super) fn of(old: &Running, pipeline: &Pipeline, made: &Made) -> Option<Self> {
+        let nodes = pipeline.topology.processes.iter().flat_map(|sub| &sub.nodes);
+        let watched: Vec<Watched> = nodes
+            .zip(&made.linked)
+            // One that stays as it is counts on: it is the same object.
+            .filter(|(_, linked)| old.made.linked.iter().all(|before| !before.is_same(linked)))
+            .filter_map(|(node, linked)| {
+                Some(Watched {
+                    rule: node.rollback?,
+                    linked: linked.clone(),
+                })
+            })
+            .collect();
+        (!watched.is_empty()).then(|| Self {
+            pipeline: old.pipeline.clone(),
+            made: old.made.clone(),
+            since: Instant::now(),
+            watched,
+        })
+    }
+
+    fn is_over(&self) -> bool {
+        let longest = self.watched.iter().map(|one| one.rule.within).max();
+        self.since.elapsed() > longest.unwrap_or(Duration::ZERO)
+    }
+
+    /// What is wrong with the new version, once that is certain. `standing`: the nodes at which partitions stand still.
+    fn verdict(&self, standing: &[String]) -> Option<Problem> {
+        self.watched
+            .iter()
+            .filter(|one| self.since.elapsed() <= one.rule.within)
+            .find_map(|one| one.verdict(self.since.elapsed(), standing))
+    }
+}
+
+impl Watched {
+    fn verdict(&self, after: Duration, standing: &[String]) -> Option<Problem> {
+        let name = self.linked.transform();
+        let usage = self.linked.usage();
+        let failed = usage.failed_records + usage.convicting_calls();
+        let records = usage.records + usage.convicting_calls();
+        let seconds = after.as_secs_f64();
+        if standing.iter().any(|node| **node == **name) && failed > 0 {
+            return Some(problem(
+                ROLLED_BACK,
+                format!(
+                    "the new version of transform `{name}` has brought a partition to a stand after {seconds:.1} s"
+                ),
+            ));
+        }
+        let share = failed as f64 / records.max(1) as f64;
+        (records >= self.rule.records && share > self.rule.failed_share).then(|| {
+            problem(
+                ROLLED_BACK,
+                format!(
+                    "the new version of transform `{name}` has failed {failed} times with {records} records in {seconds:.1} s: \
+                     more than {} %",
+                    self.rule.failed_share * 100.0
+                ),
+            )
+        })
+    }
+}
+
+impl Supervisor {
+    /// Takes back what has failed too often; forgets what has stood its time.
+    pub(super) fn judge_trials(&mut self) {
+        for index in 0..self.running.len() {
+            let one = &mut self.running[index];
+            let Some(trial) = &one.trial else { continue };
+            if one.ended || trial.is_over() {
+                one.trial = None;
+                continue;
+            }
+            let entry = self.board.entry(one.name());
+            let failures = entry.map(|entry| entry.observer.failures()).unwrap_or_default();
+            let standing: Vec<String> = failures.into_iter().map(|failure| failure.node).collect();
+            if let Some(why) = trial.verdict(&standing) {
+                self.roll_back(index, why);
+            }
+        }
+    }
+
+    fn roll_back(&mut self, index: usize, why: Problem) {
+        let Some(trial) = self.running[index].trial.take() else {
+            return;
+        };
+        let (at, began) = (Timestamp::now(), Instant::now());
+        let one = &self.running[index];
+        let (file, name) = (one.pipeline.file.clone(), Arc::clone(one.name()));
+        let changes = diff::changes(&one.pipeline, &one.made.linked, &trial.pipeline, &trial.made.linked);
+        let done = match self.take_over(index, trial.pipeline, trial.made) {
+            Ok(pause) => Done {
+                problems: vec![why],
+                ..Done::of(Outcome::RolledBack, changes, pause)
+            },
+            Err(mut done) => {
+                done.problems.insert(0, why);
+                done
+            }
+        };
+        // What the files hold now is what was taken back: it is not tried again until they change.
+        self.running[index].files.look_again();
+        let receipt = self.receipt(at, began, name, file, Cause::Rollback, done);
+        self.keep(receipt);
+    }
+}

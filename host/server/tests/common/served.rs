@@ -1,0 +1,121 @@
+//! A process that runs, with its API.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{Ran, command, wasmill};
+
+/// How long anything is waited for.
+const WAIT: Duration = Duration::from_secs(60);
+
+/// `wasmill run` in a directory, its API at a free port. Killed when it is dropped.
+pub struct Served {
+    pub child: Child,
+    pub api: SocketAddr,
+}
+
+impl Served {
+    /// `args`: those of `run`.
+    pub fn run(dir: &Path, args: &[&str]) -> Self {
+        let all = [&["run", "--listen", "127.0.0.1:0"], args].concat();
+        let mut child = command(dir, &all)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("wasmill starts");
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut log = String::new();
+        let api = loop {
+            let line = lines.next().unwrap_or_else(|| panic!("it has ended:\n{log}")).unwrap();
+            if let Some((_, address)) = line.split_once("the API is at http://") {
+                break address.trim().parse().unwrap();
+            }
+            log.push_str(&line);
+            log.push('\n');
+        };
+        // Else it would write to nobody.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, api }
+    }
+
+    /// Status and body. `headers`: each with its line end.
+    pub fn ask(&self, method: &str, path: &str, headers: &str) -> (u16, String) {
+        self.send(method, path, headers, "")
+    }
+
+    /// As [`Self::ask`], with a body.
+    pub fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.api).unwrap();
+        let mut head = format!("{method} {path} HTTP/1.1\r\n{headers}connection: close\r\n");
+        if !headers.contains("host:") {
+            head.push_str(&format!("host: {}\r\n", self.api));
+        }
+        if !body.is_empty() {
+            head.push_str(&format!(
+                "content-type: application/json\r\ncontent-length: {}\r\n",
+                body.len()
+            ));
+        }
+        write!(stream, "{head}\r\n{body}").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    /// What a path answers that has to be there.
+    pub fn json(&self, path: &str) -> Value {
+        let (status, body) = self.ask("GET", path, "");
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
+    /// Waits until all pipelines run.
+    pub fn until_ready(&self) {
+        self.until("it is ready", || self.ask("GET", "/ready", "").0 == 200);
+    }
+
+    /// Waits until something holds.
+    pub fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let deadline = Instant::now() + WAIT;
+        while !holds() {
+            assert!(
+                Instant::now() < deadline,
+                "in vain: {what}; {}",
+                self.ask("GET", "/v1/pipelines", "").1
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Runs a command that asks the API.
+    pub fn wasmill(&self, dir: &Path, args: &[&str]) -> Ran {
+        let api = format!("http://{}", self.api);
+        wasmill(dir, &[args, &["--api", &api]].concat())
+    }
+
+    /// Ends it as an operator does.
+    pub fn stop(mut self) {
+        let id = self.child.id().to_string();
+        let killed = std::process::Command::new("kill").args(["-TERM", &id]).status();
+        assert!(killed.unwrap().success());
+        let deadline = Instant::now() + WAIT;
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "it does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
