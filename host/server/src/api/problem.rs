@@ -35,7 +35,7 @@ impl Problem {
 
     /// What is wrong with the parameters.
     pub(super) fn bad_parameter<T: Into<String>>(title: T) -> Self {
-        Self::bad_request(title, "GET /openapi.json says which parameters there are")
+        Self::invalid(title, "GET /openapi.json says which parameters there are")
     }
 
     /// A body that could not be read.
