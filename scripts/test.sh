@@ -12,6 +12,7 @@ cd "$(dirname "$0")/.."
 . scripts/services.sh
 . scripts/languages.sh
 . scripts/page.sh
+. scripts/api.sh
 
 quick=no
 if [ "${1:-}" = --quick ]; then
@@ -50,6 +51,9 @@ if [ "$quick" = no ]; then
 
     step "browser"
     page_install
+
+    step "what the API is tested with"
+    api_install
 
     step "services"
     trap services_stop EXIT

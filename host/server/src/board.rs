@@ -11,6 +11,7 @@ use plugin::Linked;
 use record::log::Log;
 use record::store::StateBackend;
 use record::topology::Topology;
+use sources::http::Answers;
 use task::{Control, Observer, Taps};
 
 use crate::shadow::Shadow;
@@ -47,11 +48,20 @@ impl Entry {
     }
 }
 
+/// A source that is sent its records.
+#[derive(Clone)]
+pub(crate) struct Heard {
+    pub(crate) pipeline: Arc<str>,
+    pub(crate) source: Arc<str>,
+    pub(crate) answers: Arc<Answers>,
+}
+
 /// All of them. Written by the supervisor, read by anybody.
 #[derive(Default)]
 pub(crate) struct Board {
     entries: RwLock<Vec<Entry>>,
     receipts: RwLock<VecDeque<Receipt>>,
+    heard: RwLock<Vec<Heard>>,
     /// All pipelines of the start are among the entries.
     is_complete: AtomicBool,
 }
@@ -104,6 +114,16 @@ impl Board {
     pub(crate) fn entry(&self, pipeline: &str) -> Option<Entry> {
         let entries = self.entries.read();
         entries.iter().find(|entry| **entry.name() == *pipeline).cloned()
+    }
+
+    /// These sources listen now.
+    pub(crate) fn hear(&self, all: Vec<Heard>) {
+        *self.heard.write() = all;
+    }
+
+    /// The sources that listen.
+    pub(crate) fn heard(&self) -> Vec<Heard> {
+        self.heard.read().clone()
     }
 
     /// Keeps a receipt.

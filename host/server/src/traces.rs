@@ -63,8 +63,8 @@ impl Tracing {
 /// # Errors
 /// A URL or a ratio that is none.
 pub(crate) fn start(url: Option<&str>) -> Result<Option<Tracing>, Failure> {
-    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    if url.is_none() && !ENDPOINTS.iter().any(|name| is_set(&name)) {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if url.is_none() && !ENDPOINTS.iter().any(|name| is_set(name)) {
         return Ok(None);
     }
     let failed = |what: String| Failure::Other {

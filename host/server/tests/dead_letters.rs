@@ -81,7 +81,7 @@ fn letters_are_put_back_when_what_has_failed_is_mended() {
     for (body, expected) in [
         ("{}", 400),
         ("{", 400),
-        ("[]", 422),
+        ("7", 422),
         (r#"{"all":true,"letters":[{"partition":0,"offset":1}]}"#, 400),
     ] {
         let (status, answer) = process.send("POST", replay, "", body);

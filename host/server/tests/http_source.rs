@@ -112,8 +112,16 @@ fn requests_become_records_and_mistakes_are_answered() {
         assert!(answer.body.contains(part), "{method} {path}: {}", answer.body);
         assert!(answer.head.contains("application/problem+json"), "{}", answer.head);
     }
-    // Of the system, not of the library: what it said is told in the answer.
+    // As RFC 9110 asks for.
     assert!(client.ask("GET", "/raw", "", "").head.contains("allow: POST"));
+    let metrics = process.api("/metrics");
+    let counted = |status: u16, count: usize| {
+        let name = "wasmill_http_source_requests_total";
+        format!("{name}{{pipeline=\"events\",source=\"events\",status=\"{status}\"}} {count}.0\n")
+    };
+    for (status, count) in [(204, 2), (400, 4), (404, 1), (405, 2), (413, 1)] {
+        assert!(metrics.contains(&counted(status, count)), "{status}: {metrics}");
+    }
     process.terminate();
 
     let all = records(dir.path(), "events-events");
@@ -300,6 +308,36 @@ fn reloads_refuse_nobody_and_lose_nothing() {
     }
     assert!(keys(dir.path(), "elsewhere").contains(&"new".to_owned()));
     println!("{} requests over 6 reloads, all with success", accepted.len());
+}
+
+#[test]
+fn an_address_that_cannot_be_had_refuses_the_reload_and_another_one_is_moved_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("events.toml");
+    write(&file, EVENTS.as_bytes());
+    let mut process = Listening::run(dir.path(), &["events.toml", "--embedded=log", "--no-watch"]);
+    let client = process.client();
+    client.until_written("GET", "/");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let text = EVENTS
+        .replace("127.0.0.1:0", &address.to_string())
+        .replace("default response", "other response");
+    write(&file, text.as_bytes());
+    let receipt = process.reload();
+    assert_eq!(receipt["outcome"], "refused", "{receipt}");
+    assert!(receipt.to_string().contains("E0303"), "{receipt}");
+    assert_eq!(client.ask("GET", "/", "", "").body, "This is the default response!\n");
+    drop(taken);
+    let receipt = process.reload();
+    assert_eq!(receipt["outcome"], "applied", "{receipt}");
+    let moved = Client { address };
+    assert_eq!(moved.ask("GET", "/", "", "").body, "This is the other response!\n");
+    assert!(
+        std::net::TcpStream::connect(client.address).is_err(),
+        "the old one is closed"
+    );
+    process.terminate();
 }
 
 #[test]

@@ -89,7 +89,9 @@ fn on_path(command: &str) -> Option<PathBuf> {
 
 /// The browser, or what is missing.
 fn browser() -> Result<PathBuf, &'static str> {
-    let named = std::env::var_os("WASMILL_CHROMIUM").map(PathBuf::from);
+    let named = std::env::var_os("WASMILL_CHROMIUM")
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from);
     let browser = named
         .or_else(|| {
             ["chromium", "chromium-browser", "google-chrome"]

@@ -347,6 +347,7 @@ fn a_shadow_is_compared_and_nothing_of_it_is_kept() {
     let with = |shadow: &str| toml.replace("config = {", &format!("shadow = {shadow}\nconfig = {{"));
     write(&file, with("{ plugin = \"candidate.wasm\" }").as_bytes());
     let process = Served::run(dir, &["trial.toml", "--embedded=log"]);
+    process.until_ready();
     let report = || process.json("/v1/pipelines/trial")["transforms"][1]["shadow"].clone();
     process.until("records are compared", || report()["records"] == 3_000);
     assert_eq!(
@@ -360,6 +361,7 @@ fn a_shadow_is_compared_and_nothing_of_it_is_kept() {
         std::fs::remove_dir_all(dir.join("log")).unwrap();
         write(&file, with(&format!("{{ config = {{ {config} }} }}")).as_bytes());
         let process = Served::run(dir, &["trial.toml", "--embedded=log"]);
+        process.until_ready();
         let report = || process.json("/v1/pipelines/trial")["transforms"][1]["shadow"].clone();
         process.until("records are compared", || report()["records"] == 3_000);
         let report = report();

@@ -106,8 +106,9 @@ fn default_in_flight() -> u32 {
     1_000
 }
 
+/// Each is a file of the process, which often may have 1,024; the log and state need some too.
 fn default_connections() -> u32 {
-    1_000
+    500
 }
 
 fn default_timeout() -> u32 {

@@ -11,7 +11,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use task::{Flow, Place, Snapshot, TIME_BOUNDS, Times};
 
-use crate::board::{Board, Entry};
+use crate::board::{Board, Entry, Heard};
 use crate::shadow::Report;
 use crate::supervisor::receipt::Receipt;
 
@@ -94,6 +94,13 @@ const COUNTS: &[(&str, &str, &str)] = &[
 const LAG: (&str, &str) = (
     "lag_records",
     "Offsets that a group has yet to process in a partition, markers of transactions among them",
+);
+
+/// Of each source that is sent its records.
+const REQUESTS: (&str, &str) = (
+    "http_source_requests",
+    "Requests to an `http` source, by how they were answered, since it has its address; connections that were \
+     turned away count as 503",
 );
 
 /// Of each transform with a shadow.
@@ -209,6 +216,7 @@ impl Collector for Scrape {
             counts(&mut encoder, (name, of, help), &entries)?;
         }
         lags(&mut encoder, &entries)?;
+        requests(&mut encoder, &self.0.heard())?;
         reloads(&mut encoder, &self.0.receipts())?;
         plugins(&mut encoder, &entries)
     }
@@ -289,6 +297,21 @@ fn lags(encoder: &mut DescriptorEncoder<'_>, entries: &[Entry]) -> fmt::Result {
             labels.push(label("topic", &lag.topic));
             labels.push(label("partition", &lag.partition.to_string()));
             write(&mut metric, &labels, false, lag.records() as f64)?;
+        }
+    }
+    Ok(())
+}
+
+fn requests(encoder: &mut DescriptorEncoder<'_>, heard: &[Heard]) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(REQUESTS.0, REQUESTS.1, None, MetricType::Counter)?;
+    for one in heard {
+        for (status, count) in one.answers.all() {
+            let labels = vec![
+                label("pipeline", &one.pipeline),
+                label("source", &one.source),
+                label("status", &status.to_string()),
+            ];
+            write(&mut metric, &labels, true, count as f64)?;
         }
     }
     Ok(())
@@ -411,9 +434,15 @@ mod tests {
             LAG.1,
             "labels `pipeline`, `group`, `topic`, `partition`".to_owned(),
         );
+        let requests = (
+            REQUESTS.0,
+            "counter",
+            REQUESTS.1,
+            "labels `pipeline`, `source`, `status`".to_owned(),
+        );
         times
             .chain(counts)
-            .chain([lag])
+            .chain([lag, requests])
             .map(|(name, kind, help, labels)| {
                 let ending = if kind == "counter" { "_total" } else { "" };
                 format!("| `wasmill_{name}{ending}` | {kind} | {help}; {labels} |\n")

@@ -235,8 +235,7 @@ pub(super) fn state(entry: &Entry) -> (State, Option<String>) {
             Some(format!("{} tasks restore their state", counters.restoring)),
         )
     } else if entry.control.is_paused() {
-        let why = "somebody has paused it; `POST .../resume` lets it go on";
-        (State::Paused, Some(why.to_owned()))
+        (State::Paused, Some("somebody has paused it".to_owned()))
     } else if !entry.control.is_settled() {
         (State::Starting, Some("it waits for its partitions".to_owned()))
     } else {

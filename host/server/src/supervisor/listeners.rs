@@ -9,6 +9,7 @@ use record::topology::{Connector, Listen, Topology};
 use record::trace::Spans;
 use sources::http::{HttpError, Listening, Target};
 
+use crate::board::{Board, Heard};
 use crate::failure::Failure;
 
 /// One source that listens, and what it was opened with.
@@ -42,15 +43,27 @@ impl Open {
 pub(super) struct Listeners {
     open: Vec<Open>,
     spans: Option<Arc<dyn Spans>>,
+    board: Arc<Board>,
 }
 
 impl Listeners {
     /// None yet.
-    pub(super) fn new(spans: Option<Arc<dyn Spans>>) -> Self {
+    pub(super) fn new(spans: Option<Arc<dyn Spans>>, board: Arc<Board>) -> Self {
         Self {
             open: Vec::new(),
             spans,
+            board,
         }
+    }
+
+    /// Shows which there are.
+    fn show(&self) {
+        let shown = self.open.iter().map(|open| Heard {
+            pipeline: Arc::clone(&open.pipeline),
+            source: Arc::clone(&open.connector.name),
+            answers: Arc::clone(open.listening.answers()),
+        });
+        self.board.hear(shown.collect());
     }
 
     /// Brings the sources of a pipeline to what its plan says: those that stay keep their sockets, those
@@ -86,7 +99,7 @@ impl Listeners {
                 .iter()
                 .any(|open| open.pipeline == *pipeline && open.has_address(address, name));
             if !is_there {
-                let listening = Listening::open(&listen.connector, target.clone()).map_err(failure)?;
+                let listening = Listening::open(&listen.connector, target.clone()).map_err(|error| failure(&error))?;
                 new.push(Open {
                     pipeline: Arc::clone(pipeline),
                     connector: listen.connector.clone(),
@@ -106,7 +119,7 @@ impl Listeners {
             {
                 open.listening
                     .exchange(&listen.connector, target.clone())
-                    .map_err(failure)?;
+                    .map_err(|error| failure(&error))?;
                 open.connector = listen.connector.clone();
                 open.target = target.clone();
                 open.is_held = false;
@@ -120,6 +133,7 @@ impl Listeners {
                     .any(|(listen, address, _)| open.has_address(address, &listen.connector.name))
         });
         self.open.append(&mut new);
+        self.show();
         Ok(())
     }
 
@@ -141,6 +155,7 @@ impl Listeners {
     /// Closes those of a pipeline, when the answers under way are given.
     pub(super) fn close(&mut self, pipeline: &str) {
         self.open.retain(|open| *open.pipeline != *pipeline);
+        self.show();
     }
 
     /// Takes no more connections anywhere. Does not wait.
@@ -181,7 +196,7 @@ fn taken(pipeline: &str, source: &str, address: &str, other: &str) -> Failure {
     }
 }
 
-fn failure(error: HttpError) -> Failure {
+fn failure(error: &HttpError) -> Failure {
     Failure::Other {
         code: error.code(),
         invalid: false,

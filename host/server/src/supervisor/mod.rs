@@ -172,7 +172,7 @@ pub(crate) fn run(settings: Settings, output: Output) -> Result<(), Failure> {
         settings,
         host,
         running: Vec::new(),
-        listeners: Listeners::new(spans),
+        listeners: Listeners::new(spans, Arc::clone(&board)),
         runs: 0,
         ended,
         ends,
@@ -191,6 +191,12 @@ pub(crate) fn run(settings: Settings, output: Output) -> Result<(), Failure> {
         .into_iter()
         .map(|pipeline| supervisor.prepare(pipeline, &[]))
         .collect::<Result<Vec<_>, _>>()?;
+    // All addresses before anything runs.
+    if !supervisor.settings.until_end {
+        for one in &prepared {
+            supervisor.listeners.bring_to(&one.pipeline.topology, &one.place.log)?;
+        }
+    }
     let from = supervisor.settings.from;
     for one in prepared {
         supervisor.start(one, from)?;

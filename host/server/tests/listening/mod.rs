@@ -83,6 +83,15 @@ impl Listening {
         }
     }
 
+    /// What the API of the process says; it has said where it is before its sources did.
+    pub fn api(&self, path: &str) -> String {
+        let place = "the API is at http://";
+        let line = self.seen.iter().find(|line| line.contains(place)).expect("an API");
+        let (_, rest) = line.split_once(place).unwrap();
+        let address = rest.split(['"', ' ']).next().unwrap().parse().unwrap();
+        Client { address }.ask("GET", path, "", "").body
+    }
+
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());

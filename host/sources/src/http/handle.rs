@@ -54,7 +54,7 @@ impl App {
     /// Answers a request. `address` is where this process listens.
     pub(super) async fn handle(&self, request: Request<Incoming>, address: SocketAddr) -> Answer {
         if let Err(answer) = self.let_in(request.headers(), address) {
-            return answer;
+            return *answer;
         }
         let (head, body) = request.into_parts();
         let (route, parameters) = match self.routes.find(&head.method, head.uri.path()) {
@@ -82,7 +82,7 @@ impl App {
         let (body, permits) = if route.takes_body() {
             match self.read(body).await {
                 Ok(read) => read,
-                Err(answer) => return answer,
+                Err(answer) => return *answer,
             }
         } else {
             (Vec::new(), Vec::new())
@@ -152,11 +152,11 @@ impl App {
     }
 
     /// The whole body, of which never more than the limit is in memory.
-    async fn read(&self, mut body: Incoming) -> Result<(Vec<u8>, Vec<OwnedSemaphorePermit>), Answer> {
+    async fn read(&self, mut body: Incoming) -> Result<(Vec<u8>, Vec<OwnedSemaphorePermit>), Box<Answer>> {
         let max = self.settings.max_body_bytes;
         // What `Content-Length` says.
         if body.size_hint().lower() > max as u64 {
-            return Err(answer::too_large(max));
+            return Err(answer::too_large(max).into());
         }
         let reading = async {
             let mut read = Vec::new();
@@ -167,15 +167,16 @@ impl App {
                         StatusCode::BAD_REQUEST,
                         "the body is malformed, or ended early",
                         "send it again",
-                    ));
+                    )
+                    .into());
                 };
                 let Ok(data) = frame.into_data() else { continue };
                 if read.len() + data.len() > max {
-                    return Err(answer::too_large(max));
+                    return Err(answer::too_large(max).into());
                 }
                 let bytes = u32::try_from(data.len()).unwrap_or(u32::MAX);
                 let Ok(permit) = Arc::clone(&self.memory).try_acquire_many_owned(bytes) else {
-                    return Err(self.full());
+                    return Err(self.full().into());
                 };
                 match &mut permits {
                     Some(all) => all.merge(permit),
@@ -190,13 +191,14 @@ impl App {
                 StatusCode::REQUEST_TIMEOUT,
                 "the body did not come in time",
                 &format!("it may take {} ms (`timeout_ms`)", self.settings.timeout_ms),
-            ))
+            )
+            .into())
         })
     }
 
     /// Who may send. On the loopback interface that is everybody on this machine, but no page in a browser
     /// there: it would write for somebody else.
-    fn let_in(&self, headers: &HeaderMap, address: SocketAddr) -> Result<(), Answer> {
+    fn let_in(&self, headers: &HeaderMap, address: SocketAddr) -> Result<(), Box<Answer>> {
         let text = |name| {
             headers
                 .get(name)
@@ -218,7 +220,8 @@ impl App {
                     StatusCode::UNAUTHORIZED,
                     "a token is missing, or is not one of this source",
                     "send `Authorization: Bearer TOKEN` with one of its `tokens`",
-                ))
+                )
+                .into())
             };
         }
         if self.settings.public {
@@ -241,7 +244,8 @@ impl App {
             StatusCode::FORBIDDEN,
             "this request is for another host, or comes from a page of another site",
             "a source that everybody may use has `public = true`, and one with `tokens` asks for one of them",
-        ))
+        )
+        .into())
     }
 }
 

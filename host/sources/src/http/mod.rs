@@ -10,6 +10,7 @@
 //! The App is exchanged when settings change; the socket stays open.
 
 mod answer;
+mod count;
 mod handle;
 mod route;
 mod serve;
@@ -29,6 +30,7 @@ use record::topology::Connector;
 use record::trace::Spans;
 use tokio::sync::watch;
 
+pub use count::Answers;
 use handle::App;
 use settings::Settings;
 
@@ -89,6 +91,7 @@ type Current = RwLock<Option<Arc<App>>>;
 pub struct Listening {
     address: SocketAddr,
     current: Arc<Current>,
+    answers: Arc<Answers>,
     ending: watch::Sender<Option<Instant>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -120,15 +123,17 @@ impl Listening {
         let address = listener.local_addr().map_err(failed)?;
         let current = Arc::new(RwLock::new(Some(Arc::new(app))));
         let (ending, end) = watch::channel(None);
-        let serving = Arc::clone(&current);
+        let (serving, answers) = (Arc::clone(&current), Arc::new(Answers::default()));
+        let counted = Arc::clone(&answers);
         let thread = std::thread::Builder::new()
             .name(format!("listen-{name}"))
-            .spawn(move || runtime.block_on(serve::serve(listener, address, serving, end)))
+            .spawn(move || runtime.block_on(serve::serve(listener, address, (serving, counted), end)))
             .map_err(failed)?;
         tracing::info!(source = &*name, "listens on http://{address}");
         Ok(Self {
             address,
             current,
+            answers,
             ending,
             thread: Some(thread),
         })
@@ -138,6 +143,12 @@ impl Listening {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How its requests were answered.
+    #[must_use]
+    pub fn answers(&self) -> &Arc<Answers> {
+        &self.answers
     }
 
     /// Answers 503 from here on, until [`Self::exchange`]. Requests under way go on.

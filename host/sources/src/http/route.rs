@@ -323,9 +323,9 @@ mod tests {
         Routes::new(serde_json::from_str(text).unwrap()).unwrap()
     }
 
-    fn made(routes: &Routes, method: Method, uri: &str, headers: &HeaderMap, body: &str) -> Result<Draft, Unfit> {
+    fn made(routes: &Routes, method: &Method, uri: &str, headers: &HeaderMap, body: &str) -> Result<Draft, Unfit> {
         let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
-        let Found::Route(route, parameters) = routes.find(&method, path) else {
+        let Found::Route(route, parameters) = routes.find(method, path) else {
             panic!("no route for {uri}");
         };
         let given = Given {
@@ -350,7 +350,7 @@ mod tests {
         headers.append("host", "h".parse().unwrap());
         headers.append("user-agent", "curl".parse().unwrap());
         headers.append("traceparent", "not one".parse().unwrap());
-        let draft = made(&routes, Method::GET, "/rooms/r%201?temp=20.5", &headers, "").unwrap();
+        let draft = made(&routes, &Method::GET, "/rooms/r%201?temp=20.5", &headers, "").unwrap();
         assert_eq!(
             String::from_utf8(draft.value).unwrap(),
             r#"{"room":"r 1","temp":20.5,"at":7,"from":"a h","agent":null,"fixed":[1,true,{"b":"{"}]}"#
@@ -361,7 +361,7 @@ mod tests {
             ("/rooms/a", "the query has no `temp`"),
             ("/rooms/a?temp=warm", "`temp` in the query is no number"),
         ] {
-            let unfit = made(&routes, Method::GET, uri, &headers, "").unwrap_err();
+            let unfit = made(&routes, &Method::GET, uri, &headers, "").unwrap_err();
             assert_eq!(unfit, Unfit::Request(wanted.to_owned()), "{uri}");
         }
         assert!(matches!(routes.find(&Method::PUT, "/rooms/a"), Found::NoMethod(all) if all == "GET, POST"));
@@ -378,7 +378,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         headers.append("traceparent", parent.parse().unwrap());
-        let draft = made(&routes, Method::POST, "/", &headers, r#"{"id": 5}"#).unwrap();
+        let draft = made(&routes, &Method::POST, "/", &headers, r#"{"id": 5}"#).unwrap();
         assert_eq!(
             (draft.key.unwrap(), draft.value),
             (b"5".to_vec(), br#"{"id": 5}"#.to_vec())
@@ -390,7 +390,7 @@ mod tests {
             ("/", "{}", "no-key"),
             ("/any", "", "bad-json"),
         ] {
-            match made(&routes, Method::POST, path, &headers, body) {
+            match made(&routes, &Method::POST, path, &headers, body) {
                 Err(Unfit::Body(found, _)) => assert_eq!(found, code, "{body}"),
                 other => panic!("{path} {body}: {other:?}"),
             }

@@ -13,8 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use super::Current;
 use super::handle;
+use super::{Answers, Current};
 
 /// The head of a request, in bytes; a larger one is answered with 431.
 const HEAD_BYTES_MAX: usize = 32 << 10;
@@ -28,7 +28,7 @@ const HEAD_TIME: Duration = Duration::from_secs(10);
 pub(super) async fn serve(
     listener: TcpListener,
     address: SocketAddr,
-    current: Arc<Current>,
+    (current, answers): (Arc<Current>, Arc<Answers>),
     mut end: watch::Receiver<Option<Instant>>,
 ) {
     // Each connection holds a clone: when all are gone, there is none.
@@ -55,6 +55,7 @@ pub(super) async fn serve(
             (app.settings.max_connections, app.time())
         });
         if alive.strong_count() > max {
+            answers.count(503);
             if let Ok(permit) = Arc::clone(&turned_away).try_acquire_owned() {
                 tokio::spawn(async move {
                     let _ = tokio::time::timeout(TURNED_AWAY_TIME, turn_away(stream)).await;
@@ -66,7 +67,7 @@ pub(super) async fn serve(
         tokio::spawn(connection(
             stream,
             address,
-            Arc::clone(&current),
+            (Arc::clone(&current), Arc::clone(&answers)),
             time,
             end.clone(),
             alive.clone(),
@@ -87,18 +88,20 @@ async fn told_to_end(end: &mut watch::Receiver<Option<Instant>>) {
 async fn connection(
     stream: TcpStream,
     address: SocketAddr,
-    current: Arc<Current>,
+    (current, answers): (Arc<Current>, Arc<Answers>),
     head_time: Duration,
     mut end: watch::Receiver<Option<Instant>>,
     alive: mpsc::Sender<Infallible>,
 ) {
     let service = service_fn(move |request| {
-        let app = current.read().clone();
+        let (app, answers) = (current.read().clone(), Arc::clone(&answers));
         async move {
-            Ok::<_, Infallible>(match app {
+            let answer = match app {
                 Some(app) => app.handle(request, address).await,
                 None => handle::held(),
-            })
+            };
+            answers.count(answer.status().as_u16());
+            Ok::<_, Infallible>(answer)
         }
     });
     let mut server = http1::Builder::new();
