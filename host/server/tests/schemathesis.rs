@@ -66,8 +66,19 @@ fn every_answer_is_as_the_document_says() {
         .arg(format!("http://{}/openapi.json", process.api))
         // Events have no end; a reload waits for its turn.
         .args(["--exclude-path-regex", "/tap/|/reload$"])
-        .args(["--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"])
-        .args(["--phases", "examples,coverage,fuzzing", "--max-examples", "25", "--seed", "1", "--no-color"])
+        .args([
+            "--checks",
+            "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
+        ])
+        .args([
+            "--phases",
+            "examples,coverage,fuzzing",
+            "--max-examples",
+            "25",
+            "--seed",
+            "1",
+            "--no-color",
+        ])
         .args(["--request-timeout", "20"])
         .output()
         .expect("schemathesis");
