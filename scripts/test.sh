@@ -37,6 +37,7 @@ wasmill=${CARGO_TARGET_DIR:-target}/debug/wasmill
 "$wasmill" build plugins
 "$wasmill" build plugins/misbehaving/poison --out plugins/dist
 "$wasmill" build plugins/misbehaving/oracle --out plugins/dist
+"$wasmill" build plugins/misbehaving/migrating --out plugins/dist
 
 packages=(--workspace)
 if [ "$quick" = no ]; then

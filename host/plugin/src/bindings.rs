@@ -13,13 +13,14 @@ wasmtime::component::bindgen!({
         world everything {
             include wasmill:plugin/timed-transform@0.1.2;
             include wasmill:plugin/query@0.1.2;
+            include wasmill:plugin/migrate@0.1.2;
         }
     ",
     world: "wasmill:host/everything",
     imports: { default: trappable },
 });
 
-use exports::wasmill::plugin::{lifecycle, processor, query_handler, timer_handler};
+use exports::wasmill::plugin::{lifecycle, migration_handler, processor, query_handler, timer_handler};
 
 /// A component that is linked, and where its exports are. Worlds only bundle interfaces, so each is
 /// looked for by itself.
@@ -29,6 +30,7 @@ pub struct PluginPre<T: 'static> {
     processor: processor::GuestIndices,
     timer_handler: Option<timer_handler::GuestIndices>,
     query_handler: Option<query_handler::GuestIndices>,
+    migration_handler: Option<migration_handler::GuestIndices>,
 }
 
 /// The interfaces that a component exports beside those that each has.
@@ -36,6 +38,7 @@ pub struct PluginPre<T: 'static> {
 pub struct Handles {
     pub timers: bool,
     pub queries: bool,
+    pub migrations: bool,
 }
 
 impl<T: Send + 'static> PluginPre<T> {
@@ -50,6 +53,10 @@ impl<T: Send + 'static> PluginPre<T> {
             query_handler: handles
                 .queries
                 .then(|| query_handler::GuestIndices::new(&pre))
+                .transpose()?,
+            migration_handler: handles
+                .migrations
+                .then(|| migration_handler::GuestIndices::new(&pre))
                 .transpose()?,
             pre,
         })
@@ -74,6 +81,11 @@ impl<T: Send + 'static> PluginPre<T> {
                 .as_ref()
                 .map(|indices| indices.load(store.as_context_mut(), instance))
                 .transpose()?,
+            migration_handler: self
+                .migration_handler
+                .as_ref()
+                .map(|indices| indices.load(store.as_context_mut(), instance))
+                .transpose()?,
         })
     }
 }
@@ -84,4 +96,5 @@ pub struct Plugin {
     pub processor: processor::Guest,
     pub timer_handler: Option<timer_handler::Guest>,
     pub query_handler: Option<query_handler::Guest>,
+    pub migration_handler: Option<migration_handler::Guest>,
 }

@@ -9,6 +9,8 @@ use crate::host::HostError;
 
 /// What runs before the first record has this much: starting an instance, `describe`, `configure`.
 pub(crate) const START_TIME: Duration = Duration::from_secs(10);
+/// A migration has this much for all that is stored on a partition.
+const MIGRATION_TIME: Duration = Duration::from_secs(60);
 /// A call that gets no processor may take this many times its processor time by the clock on the wall.
 const WALL_FACTOR: u32 = 10;
 /// A call of many records takes no longer by the clock on the wall, unless it may compute for longer: it is
@@ -28,6 +30,14 @@ impl Budget {
         Self {
             cpu,
             wall: cpu * WALL_FACTOR,
+        }
+    }
+
+    /// Of a migration of all that is stored on a partition.
+    pub(crate) fn of_migration() -> Self {
+        Self {
+            cpu: MIGRATION_TIME,
+            wall: MIGRATION_TIME * 2,
         }
     }
 

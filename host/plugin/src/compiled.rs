@@ -21,7 +21,10 @@ use crate::host::{HostData, Names, Phase};
 use crate::instance::{call_error, new_store};
 use crate::linked::{LinkOptions, Linked};
 use crate::usage::Usage;
-use crate::{CONTRACT_VERSION, PACKAGE, QUERY_HANDLER, TIMER_HANDLER, code, convert, description, section, wasi};
+use crate::{
+    CONTRACT_VERSION, MIGRATION_HANDLER, PACKAGE, QUERY_HANDLER, TIMER_HANDLER, code, convert, description, section,
+    wasi,
+};
 
 /// The memory of the instance in which a plugin describes itself.
 const DESCRIBE_MEMORY_BYTES: usize = 256 << 20;
@@ -83,6 +86,7 @@ impl Compiled {
         let handles = Handles {
             timers: has(TIMER_HANDLER),
             queries: has(QUERY_HANDLER),
+            migrations: has(MIGRATION_HANDLER),
         };
         let pre = PluginPre::new(pre, handles).map_err(|e| wrong(&e))?;
         let description = describe(engine, &pre, path)?;
@@ -134,6 +138,12 @@ impl Compiled {
     #[must_use]
     pub fn answers_queries(&self) -> bool {
         self.inner.handles.queries
+    }
+
+    /// Whether the plugin migrates what earlier versions of it have stored.
+    #[must_use]
+    pub fn migrates(&self) -> bool {
+        self.inner.handles.migrations
     }
 
     /// The interfaces that the component imports, with their versions.

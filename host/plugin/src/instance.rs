@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use record::Batch;
 use record::topology::Limits;
-use record::transform::{Call, CallError, CallErrorKind, Description, Emitted, TimerCall, Transform};
+use record::transform::{Call, CallError, CallErrorKind, Description, Emitted, StateSlot, TimerCall, Transform};
 use wasmtime::component::ResourceTableError;
 use wasmtime::{Store, WasmBacktrace};
 
@@ -22,6 +22,8 @@ use crate::memory::{Memory, Refusal};
 use crate::usage::Usage;
 use crate::wasi;
 
+/// What a migration may write.
+const MIGRATION_BYTES_MAX: usize = 256 << 20;
 /// What wasmtime says when an instance holds too many handles of its own resources.
 const HANDLES_EXCEEDED: &str = "store handle limit exceeded";
 /// What a plugin logs as its last words starts so, when its SDK reports panics.
@@ -286,6 +288,48 @@ impl Instance {
         self.end(live, answer, call.batch)
     }
 
+    fn run_migration(&mut self, from: u32, now: i64, state: &mut StateSlot) -> Result<(), CallError> {
+        let mut live = self.begin(1)?;
+        live.begin(Budget::of_migration());
+        let Some(handler) = &live.exports.migration_handler else {
+            return Err(CallError {
+                kind: CallErrorKind::Refused,
+                message: "the plugin migrates no state: it exports no `migration-handler`".to_owned(),
+                detail: String::new(),
+            });
+        };
+        let store = &mut live.store;
+        let data = store.data_mut();
+        data.call = CallFacts {
+            now,
+            ..CallFacts::default()
+        };
+        // All of it is one commit, so all of it is in memory until then.
+        let written_max = std::mem::replace(&mut data.traffic.written_max, MIGRATION_BYTES_MAX);
+        data.phase = Phase::Migrate;
+
+        // As in `run`.
+        data.state = state.0.take();
+        store.set_epoch_deadline(1);
+        let answer = handler.call_migrate(&mut *store, from);
+        let data = store.data_mut();
+        state.0 = data.state.take();
+        data.traffic.written_max = written_max;
+        data.phase = Phase::Process;
+        match answer {
+            Ok(Ok(())) => {
+                self.live = live.is_kept().then_some(live);
+                Ok(())
+            }
+            Ok(Err(message)) => Err(CallError {
+                kind: CallErrorKind::Refused,
+                message,
+                detail: String::new(),
+            }),
+            Err(error) => Err(call_error(&error, live.store.data())),
+        }
+    }
+
     fn run_timers(&mut self, call: &mut TimerCall<'_>) -> Result<Emitted, CallError> {
         let mut live = self.begin(call.timers.len())?;
         let Some(handler) = &live.exports.timer_handler else {
@@ -324,6 +368,10 @@ impl Transform for Instance {
 
     fn on_timers(&mut self, mut call: TimerCall<'_>) -> Result<Emitted, CallError> {
         self.metered(call.timers.len(), |instance| instance.run_timers(&mut call))
+    }
+
+    fn migrate(&mut self, from: u32, now: i64, state: &mut StateSlot) -> Result<(), CallError> {
+        self.run_migration(from, now, state)
     }
 
     fn keep(&mut self) {

@@ -63,5 +63,7 @@ pub const CONTRACT_VERSION: &str = "0.1.2";
 const PACKAGE: &str = "wasmill:plugin/";
 /// What a plugin exports that sets timers; the version follows.
 const TIMER_HANDLER: &str = "wasmill:plugin/timer-handler@";
+/// What a plugin exports that migrates its state.
+const MIGRATION_HANDLER: &str = "wasmill:plugin/migration-handler@";
 /// What a plugin exports that answers queries.
 const QUERY_HANDLER: &str = "wasmill:plugin/query-handler@";

@@ -107,6 +107,7 @@ impl Pipeline {
             topic_id: String::new(),
             next: NextOffset(1),
             stream_time: 0,
+            state_version: 0,
         };
         slot.0.as_mut().unwrap().commit(position, NextOffset(1), 1).unwrap();
         self.tasks.lock().unwrap().push(slot);

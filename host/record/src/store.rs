@@ -5,6 +5,7 @@ use crate::column::Column;
 use crate::error::{Code, Domain};
 use crate::offset::{NextOffset, Timestamp, TopicPartition};
 use crate::timer::{Clock, Timer};
+use crate::topology::Node;
 use crate::transform::StoreSpec;
 
 /// What can go wrong with state.
@@ -160,6 +161,19 @@ pub struct InputPosition {
     pub next: NextOffset,
     /// The task's stream time there.
     pub stream_time: Timestamp,
+    /// The state version of the plugin that has stored this; 0 where an earlier version of Wasmill did not say.
+    pub state_version: u32,
+}
+
+impl InputPosition {
+    /// As the changelog of a transform tells it.
+    #[must_use]
+    pub fn of(&self, node: &Node) -> Self {
+        Self {
+            state_version: node.description.state_version,
+            ..self.clone()
+        }
+    }
 }
 
 /// What a local store has taken in, in one batch with its data.

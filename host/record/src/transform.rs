@@ -372,6 +372,21 @@ pub trait Transform: Send {
         })
     }
 
+    /// Changes what an earlier state version of the transform has stored on one partition into what this one
+    /// reads. Called by the worker's thread before the task's first record; what it writes is committed with
+    /// the new version, or comes to nothing and is done again. The caller undoes a failed one.
+    ///
+    /// # Errors
+    /// The state stays as it was, and the task stands still.
+    fn migrate(&mut self, from: u32, now: Timestamp, state: &mut StateSlot) -> Result<(), CallError> {
+        let _ = (from, now, state);
+        Err(CallError {
+            kind: CallErrorKind::Refused,
+            message: "the plugin migrates no state: it exports no `migration-handler`".to_owned(),
+            detail: String::new(),
+        })
+    }
+
     /// What the calls since the last `keep` or `recycle` have counted stands: the step that they were
     /// part of has succeeded, so it is not made again but for an abort of its commit.
     fn keep(&mut self) {}

@@ -72,6 +72,9 @@ struct PositionJson {
     topic_id: String,
     next: i64,
     stream_time: i64,
+    /// Left out by the first versions: 0.
+    #[serde(default)]
+    state_version: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -92,6 +95,7 @@ impl From<&InputPosition> for PositionJson {
             topic_id: position.topic_id.clone(),
             next: position.next.0,
             stream_time: position.stream_time,
+            state_version: position.state_version,
         }
     }
 }
@@ -104,6 +108,7 @@ impl PositionJson {
             topic_id: self.topic_id,
             next: NextOffset(self.next),
             stream_time: self.stream_time,
+            state_version: self.state_version,
         })
     }
 }
@@ -172,6 +177,7 @@ mod tests {
             topic_id: "abc".to_owned(),
             next: NextOffset(17),
             stream_time: -1,
+            state_version: 3,
         }
     }
 
@@ -192,6 +198,19 @@ mod tests {
             };
             assert_eq!(decode_checkpoint(&encode_checkpoint(&checkpoint)), Ok(checkpoint));
         }
+    }
+
+    #[test]
+    fn a_position_without_a_state_version_is_of_version_0() {
+        let mut value = Vec::new();
+        encode_position(&position(), &mut value);
+        let text = String::from_utf8(value).unwrap();
+        let older = text.replace(",\"state_version\":3", "");
+        assert_ne!(older, text);
+        let Ok(Change::Position(found)) = read_change(Some(POSITION_KEY), Some(older.as_bytes())) else {
+            panic!("{older}");
+        };
+        assert_eq!(found.state_version, 0);
     }
 
     #[test]

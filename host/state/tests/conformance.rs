@@ -264,7 +264,7 @@ fn changes_come_in_the_order_of_the_first_write() {
         assert_eq!(records.timestamps, [7; 4]);
         assert_eq!(
             std::str::from_utf8(records.values.get(3).unwrap()).unwrap(),
-            r#"{"v":1,"topic":"input","partition":0,"topic_id":"input-id","next":4,"stream_time":40}"#
+            r#"{"v":1,"topic":"input","partition":0,"topic_id":"input-id","next":4,"stream_time":40,"state_version":2}"#
         );
     }
 }

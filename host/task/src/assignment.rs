@@ -425,8 +425,14 @@ impl Worker {
                 "`wasmill reset` starts the pipeline anew; nothing was counted twice",
             );
         }
-        task.phase = Phase::Running;
-        let to = [(at.clone(), task.next)];
+        if !self.migrate(at)? {
+            return Ok(());
+        }
+        let Some(owned) = self.tasks.get_mut(at) else {
+            return Ok(());
+        };
+        owned.task.phase = Phase::Running;
+        let to = [(at.clone(), owned.task.next)];
         self.session.seek(&to).map_err(|e| Stop::from_log("seeking", e))?;
         self.session
             .resume(std::slice::from_ref(at))

@@ -124,6 +124,14 @@ impl Chain {
         &self.plan.nodes[id.0 as usize]
     }
 
+    /// Lets a node change what an earlier state version of it has stored.
+    pub(crate) fn migrate(&mut self, node: usize, from: u32, now: i64, state: &mut StateSlot) -> Result<(), CallError> {
+        match self.transforms.get_mut(node) {
+            Some(transform) => transform.migrate(from, now, state),
+            None => Ok(()),
+        }
+    }
+
     /// Drops what the instances remember: after an undone call and a change of the assignment.
     pub(crate) fn recycle(&mut self) -> Result<(), StepError> {
         for (i, transform) in self.transforms.iter_mut().enumerate() {

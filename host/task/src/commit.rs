@@ -178,6 +178,7 @@ impl Worker {
                     continue;
                 };
                 batch.clear();
+                let position = position.of(node);
                 state.changes(&position, now, &mut batch);
                 let partitions = vec![task.at.partition; batch.len()];
                 self.session
@@ -210,7 +211,7 @@ impl Worker {
                 };
                 let place = TopicPartition::new(self.shared.topic(changelog).name.clone(), task.at.partition);
                 let next = self.session.acknowledged(&place).unwrap_or(NextOffset(0));
-                if let Err(error) = state.commit(input.clone(), next, now) {
+                if let Err(error) = state.commit(input.of(node), next, now) {
                     tracing::warn!(at = %task.at, "the commit stands; its store is restored from the changelog");
                     damaged.push((task.at.clone(), error));
                 }

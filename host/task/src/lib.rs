@@ -11,7 +11,7 @@
 //! ```
 //!
 //! `worker` holds the loop; `process` one task; `chain` one batch through the transforms;
-//! `commit`, `assignment`, `restore`, `ingest` what their names say; `deliver` the sinks.
+//! `commit`, `assignment`, `restore`, `migrate`, `ingest` what their names say; `deliver` the sinks.
 
 mod assignment;
 mod bounded;
@@ -24,6 +24,7 @@ mod error;
 mod feed;
 mod ingest;
 mod keys;
+mod migrate;
 mod observer;
 mod output;
 mod plan;

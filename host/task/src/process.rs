@@ -199,12 +199,14 @@ impl ProcessTask {
         }
     }
 
+    /// Where the task stands; the state version is that of no node yet.
     pub(crate) fn input_position(&self) -> InputPosition {
         InputPosition {
             input: self.at.clone(),
             topic_id: self.topic_id.clone(),
             next: self.next,
             stream_time: self.stream_time,
+            state_version: 0,
         }
     }
 

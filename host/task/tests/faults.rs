@@ -70,6 +70,63 @@ fn a_commit_whose_answer_is_lost_counts_once() {
     counts_through(&[Fault::LostAnswer, Fault::LostRequest], 12);
 }
 
+/// Commits of a migration go wrong in all ways: it is whole, once, and before the first record.
+#[test]
+fn a_migration_that_is_not_committed_is_done_again() {
+    let lines = many_lines();
+    let lines = texts(&lines);
+    let (first, second) = lines.split_at(lines.len() / 2);
+    let before = recount(first);
+    let mut expected = recount(&lines);
+    for (word, counts) in &mut expected {
+        let old = before.get(word).map_or(0, Vec::len);
+        for (i, count) in counts.iter_mut().enumerate().skip(old) {
+            *count = (old * 1_000 + i + 1 - old).to_string();
+        }
+    }
+    for seed in [31, 32, 33] {
+        let log = log_with_lines(first);
+        let job = Job::new(Arc::clone(&log), word_count(OnError::Fail, Delivery::ExactlyOnce));
+        job.until_end().unwrap();
+        append(&*log, second);
+        let faults = [Fault::Aborted, Fault::LostAnswer, Fault::LostRequest];
+        let faulty = Faulty::new(log, seed, &faults, 2, Some(40));
+        let mut job = Job::new(
+            Arc::clone(&faulty) as Arc<dyn Log>,
+            word_count(OnError::Fail, Delivery::ExactlyOnce),
+        );
+        job.topology.processes[1].nodes[0].description.state_version = 1;
+        job.topology.commit_interval = Duration::ZERO;
+        assert_eq!(job.until_end().unwrap().failures, []);
+        let happened = faulty.happened();
+        assert_eq!(series(&*job.log, TOTALS), expected, "after {happened:?}, seed {seed}");
+    }
+}
+
+/// An older plugin does not read what a newer one has stored.
+#[test]
+fn newer_state_is_refused_and_left_alone() {
+    let log = log_with_lines(&["a b a"]);
+    let mut job = Job::new(Arc::clone(&log), word_count(OnError::Fail, Delivery::ExactlyOnce));
+    job.topology.processes[1].nodes[0].description.state_version = 1;
+    job.until_end().unwrap();
+    let before = series(&*log, TOTALS);
+    // Their counts are in partitions that have stored some.
+    append(&*log, &["b a"]);
+    let older = Job::new(Arc::clone(&log), word_count(OnError::Fail, Delivery::ExactlyOnce));
+    let failures = older.until_end().unwrap().failures;
+    assert!(
+        !failures.is_empty() && failures.iter().all(|failure| failure.code.0 == "E0713"),
+        "{failures:?}"
+    );
+    assert_eq!(series(&*log, TOTALS), before);
+    // The version that has stored it goes on.
+    let mut job = Job::new(Arc::clone(&log), word_count(OnError::Fail, Delivery::ExactlyOnce));
+    job.topology.processes[1].nodes[0].description.state_version = 1;
+    assert_eq!(job.until_end().unwrap().failures, []);
+    assert_eq!(series(&*log, TOTALS), recount(&["a b a", "b a"]));
+}
+
 #[test]
 fn all_faults_together_change_nothing() {
     for seed in [21, 22, 23] {

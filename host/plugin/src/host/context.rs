@@ -74,7 +74,7 @@ impl context::Host for HostData {
 
     fn now(&mut self) -> wasmtime::Result<i64> {
         if self.phase != Phase::Query {
-            self.allow(Phase::Process, "context.now")?;
+            self.allow(Phase::Migrate, "context.now")?;
         }
         Ok(self.call.now)
     }

@@ -55,6 +55,8 @@ pub(crate) enum Phase {
     Process,
     /// `answer`: reads of state; nothing of a record.
     Query,
+    /// `migrate`: state, but no timers; nothing of a record.
+    Migrate,
 }
 
 /// Whose instance this is.
@@ -84,13 +86,14 @@ pub(crate) struct HostData {
 }
 
 impl HostData {
-    /// `Err` unless the phase is at least `least`.
+    /// `Err` unless the phase allows what `least` does.
     fn allow(&self, least: Phase, function: &str) -> wasmtime::Result<()> {
         let allowed = match least {
             Phase::Describe => true,
             Phase::Configure => self.phase != Phase::Describe,
             Phase::Process => self.phase == Phase::Process,
             Phase::Query => self.phase == Phase::Query,
+            Phase::Migrate => matches!(self.phase, Phase::Process | Phase::Migrate),
         };
         if allowed {
             return Ok(());
@@ -100,6 +103,7 @@ impl HostData {
             Phase::Configure => "configure",
             Phase::Process => "process",
             Phase::Query => "answer",
+            Phase::Migrate => "migrate",
         };
         Err(misuse(format!("`{function}` must not be called in `{during}`")))
     }

@@ -45,7 +45,7 @@ fn limit(message: String) -> wasmtime::Error {
 
 impl HostData {
     fn stores(&mut self, function: &str) -> wasmtime::Result<&mut Box<dyn TaskState>> {
-        self.allow(Phase::Process, function)?;
+        self.allow(Phase::Migrate, function)?;
         self.state
             .as_mut()
             .ok_or_else(|| misuse(format!("`{function}` was called, but the plugin declares no stores")))

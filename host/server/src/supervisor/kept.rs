@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use plugin::Linked;
 use record::topology::{Node, SubTopology, Topology};
 
 use super::receipt::Problem;
@@ -53,7 +54,12 @@ fn stateful(plan: &Topology) -> impl Iterator<Item = (&Node, &SubTopology)> {
 }
 
 /// State that the new plan would leave behind, or read as what it is not.
-pub(super) fn orphans(old: &Topology, new: &Topology) -> Vec<Problem> {
+pub(super) fn orphans(old: &Topology, new: &Topology, linked: &[Linked]) -> Vec<Problem> {
+    let migrates = |old: &Node, new: &Node| {
+        let its = linked.iter().find(|linked| **linked.transform() == *new.name);
+        old.description.state_version < new.description.state_version
+            && its.is_some_and(|linked| linked.compiled().migrates())
+    };
     let inputs = |plan: &Topology, sub: &SubTopology| -> Vec<_> {
         let of = |route: &record::topology::InputRoute| (Arc::clone(&plan.topic(route.topic).name), route.key.clone());
         sub.inputs.iter().map(of).collect()
@@ -63,11 +69,15 @@ pub(super) fn orphans(old: &Topology, new: &Topology) -> Vec<Problem> {
         let name = &node.name;
         let why = match stateful(new).find(|(other, _)| other.name == *name) {
             None => "is not there any more, or keeps none".to_owned(),
-            Some((other, _)) if other.description.state_version != node.description.state_version => format!(
-                "has state version {} now, and what it keeps has version {}",
-                other.description.state_version, node.description.state_version
-            ),
-            Some((other, _)) if other.description.stores != node.description.stores => {
+            Some((other, _))
+                if other.description.state_version != node.description.state_version && !migrates(node, other) =>
+            {
+                format!(
+                    "has state version {} now, and what it keeps has version {}, which the plugin does not migrate",
+                    other.description.state_version, node.description.state_version
+                )
+            }
+            Some((other, _)) if other.description.stores != node.description.stores && !migrates(node, other) => {
                 "has other stores, or other formats in them".to_owned()
             }
             Some((_, other)) if inputs(new, other) != inputs(old, sub) => {

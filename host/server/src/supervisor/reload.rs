@@ -306,7 +306,7 @@ impl Supervisor {
     /// Stops the old version behind a commit, and starts the new one.
     fn restart(&mut self, index: usize, new: Prepared, changes: Vec<diff::Change>) -> Result<Done, Done> {
         let old = &self.running[index];
-        let problems = orphans(&old.pipeline.topology, &new.pipeline.topology);
+        let problems = orphans(&old.pipeline.topology, &new.pipeline.topology, &new.made.linked);
         if !problems.is_empty() {
             return Err(Done::refused(problems));
         }

@@ -31,7 +31,12 @@ pub struct Answer {
 impl Process {
     /// `wasmill run --embedded` with these arguments, its API at a free port.
     pub fn run(dir: &Path, args: &[&str]) -> Self {
-        let mut all = vec!["run", "--embedded", "--listen", "127.0.0.1:0"];
+        Self::run_on(dir, "--embedded", args)
+    }
+
+    /// As [`Self::run`], on an embedded log that may be kept.
+    pub fn run_on(dir: &Path, embedded: &str, args: &[&str]) -> Self {
+        let mut all = vec!["run", embedded, "--listen", "127.0.0.1:0"];
         all.extend(args);
         let mut child = command(dir, &all)
             .stdout(Stdio::null())

@@ -63,6 +63,7 @@ pub(crate) fn position(next: i64) -> InputPosition {
         topic_id: "input-id".to_owned(),
         next: NextOffset(next),
         stream_time: next * 10,
+        state_version: 2,
     }
 }
 

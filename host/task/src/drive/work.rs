@@ -235,6 +235,7 @@ impl Driver {
         }
         let position = task.input_position();
         let mut changes = Batch::new(Arc::clone(&task.at.topic), task.at.partition);
+        // Nothing outlives a test: of which version it is nobody asks.
         for state in task.states.iter_mut().filter_map(|slot| slot.0.as_mut()) {
             changes.clear();
             state.changes(&position, self.now, &mut changes);

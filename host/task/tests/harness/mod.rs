@@ -28,7 +28,7 @@ use record::topology::{
     DeliverPlan, Delivery, Ingest, InputRoute, InternalTopics, Limits, Node, NodeId, OnError, PartitionCount, Start,
     SubTopology, Target, Topic, TopicId, TopicRole, Topology,
 };
-use record::transform::{Call, CallError, CallErrorKind, Description, Emitted, Port, StoreSpec, Transform};
+use record::transform::{Call, CallError, CallErrorKind, Description, Emitted, Port, StateSlot, StoreSpec, Transform};
 use record::{Batch, NextOffset, RecordOffset, TopicPartition};
 use wasmill_task::{Control, Observer, Parts, Run, RunError, Shutdown, Summary, Taps};
 
@@ -137,6 +137,18 @@ impl Transform for Count {
             out.count += 1;
         }
         Ok(out)
+    }
+    /// Each state version has a thousand times the counts of the one before.
+    fn migrate(&mut self, from: u32, _: i64, slot: &mut StateSlot) -> Result<(), CallError> {
+        assert_eq!(from + 1, self.0.state_version);
+        let state = slot.0.as_mut().unwrap();
+        let page = state.scan(0, b"", None, 1_000).unwrap();
+        assert!(!page.more);
+        for (key, value) in page.keys.iter().zip(page.values.iter()) {
+            let count = u64::from_le_bytes(value.unwrap().try_into().unwrap());
+            state.put(0, key.unwrap(), &(count * 1_000).to_le_bytes()).unwrap();
+        }
+        Ok(())
     }
     fn recycle(&mut self) -> Result<(), CallError> {
         Ok(())

@@ -50,7 +50,9 @@ impl Plugin for Poison {
         self.seen.update(1.0);
         let value = record.value().unwrap_or_default();
         let says = |word: &str| value.windows(word.len()).any(|part| part == word.as_bytes());
-        let number = std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok());
+        let number = std::str::from_utf8(value)
+            .ok()
+            .and_then(|text| text.parse::<u64>().ok());
         let is_multiple = |of: u64| of > 0 && number.is_some_and(|number| number % of == 0);
         if is_multiple(self.config.other_every) {
             return ctx.emit("other");

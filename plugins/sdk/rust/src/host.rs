@@ -26,7 +26,7 @@ mod imported {
         now, pipeline, seed, stream_time, transform, watermark,
     };
     pub(crate) use crate::bindings::wasmill::plugin::metrics::update;
-    pub(crate) use crate::bindings::wasmill::plugin::state::{get, get_many, put_many, scan};
+    pub(crate) use crate::bindings::wasmill::plugin::state::{get, get_many, put, put_many, remove, scan};
     pub(crate) use crate::bindings::wasmill::plugin::timers::{get as timer, set_many as set_timers};
     pub(crate) use crate::query_bindings::wasmill::plugin::stores::{
         get as peer_get, get_many as peer_get_many, scan as peer_scan,

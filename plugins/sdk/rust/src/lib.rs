@@ -46,6 +46,7 @@ mod context;
 mod error;
 mod host;
 pub mod metrics;
+mod migration;
 mod output;
 mod parents;
 mod query;
@@ -61,6 +62,7 @@ pub use bindings::wasmill::plugin::types::Clock;
 pub use context::Context;
 pub use error::{Error, NoConfig, Problem, Problems, Result};
 pub use host::Level;
+pub use migration::{Migrates, Migration};
 pub use output::{Inherit, Json, Output, Payload, Tombstone, Written};
 pub use query::{Answer, Entries, Queries, Query, Reader};
 pub use record::{Origin, Record};
@@ -95,6 +97,22 @@ pub mod query_bindings {
         pub_export_macro: true,
         export_macro_name: "export_query",
         default_bindings_module: "wasmill_sdk::query_bindings",
+        with: {
+            "wasmill:plugin/types@0.1.2": crate::bindings::wasmill::plugin::types,
+            "wasmill:plugin/state@0.1.2": crate::bindings::wasmill::plugin::state,
+        },
+    });
+}
+
+/// What `wit-bindgen` makes of the world `migrate`.
+#[allow(missing_docs, unsafe_code, clippy::all, clippy::pedantic)]
+pub mod migrate_bindings {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "migrate",
+        pub_export_macro: true,
+        export_macro_name: "export_migrate",
+        default_bindings_module: "wasmill_sdk::migrate_bindings",
         with: {
             "wasmill:plugin/types@0.1.2": crate::bindings::wasmill::plugin::types,
             "wasmill:plugin/state@0.1.2": crate::bindings::wasmill::plugin::state,
@@ -137,32 +155,24 @@ pub trait Plugin: Sized + 'static {
     }
 }
 
-/// Exports a [`Plugin`] as the component's: `export!(MyPlugin)`, and `export!(MyPlugin, queries)` when it
-/// has [`Queries`]. Once per crate.
+/// Exports a [`Plugin`] as the component's: `export!(MyPlugin)`; `export!(MyPlugin, queries)` when it has
+/// [`Queries`], `export!(MyPlugin, migrates)` when it has [`Migrates`], `export!(MyPlugin, queries, migrates)` for both.
+/// Once per crate.
 #[macro_export]
 macro_rules! export {
     ($plugin:ty) => {
         $crate::export!(@component $plugin, {});
     };
     ($plugin:ty, queries) => {
+        $crate::export!(@component $plugin, { $crate::export_queries!(); });
+    };
+    ($plugin:ty, migrates) => {
+        $crate::export!(@component $plugin, { $crate::export_migrates!(); });
+    };
+    ($plugin:ty, queries, migrates) => {
         $crate::export!(@component $plugin, {
-            impl $crate::query_bindings::exports::wasmill::plugin::query_handler::Guest for Component {
-                fn answer(
-                    request: $crate::query_bindings::exports::wasmill::plugin::query_handler::Request,
-                ) -> ::core::result::Result<
-                    $crate::query_bindings::exports::wasmill::plugin::query_handler::Response,
-                    ::std::string::String,
-                > {
-                    RUNTIME.with(|cell| match cell.borrow_mut().as_mut() {
-                        ::core::option::Option::Some(runtime) => runtime.answer(request),
-                        ::core::option::Option::None => {
-                            ::core::result::Result::Err("the plugin was not configured".into())
-                        }
-                    })
-                }
-            }
-
-            $crate::query_bindings::export_query!(Component with_types_in $crate::query_bindings);
+            $crate::export_queries!();
+            $crate::export_migrates!();
         });
     };
     (@component $plugin:ty, { $($more:item)* }) => {
@@ -223,5 +233,50 @@ macro_rules! export {
 
             $crate::bindings::export!(Component with_types_in $crate::bindings);
         };
+    };
+}
+
+/// A part of [`export!`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_queries {
+    () => {
+            impl $crate::query_bindings::exports::wasmill::plugin::query_handler::Guest for Component {
+                fn answer(
+                    request: $crate::query_bindings::exports::wasmill::plugin::query_handler::Request,
+                ) -> ::core::result::Result<
+                    $crate::query_bindings::exports::wasmill::plugin::query_handler::Response,
+                    ::std::string::String,
+                > {
+                    RUNTIME.with(|cell| match cell.borrow_mut().as_mut() {
+                        ::core::option::Option::Some(runtime) => runtime.answer(request),
+                        ::core::option::Option::None => {
+                            ::core::result::Result::Err("the plugin was not configured".into())
+                        }
+                    })
+                }
+            }
+
+            $crate::query_bindings::export_query!(Component with_types_in $crate::query_bindings);
+    };
+}
+
+/// A part of [`export!`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_migrates {
+    () => {
+            impl $crate::migrate_bindings::exports::wasmill::plugin::migration_handler::Guest for Component {
+                fn migrate(from_version: u32) -> ::core::result::Result<(), ::std::string::String> {
+                    RUNTIME.with(|cell| match cell.borrow_mut().as_mut() {
+                        ::core::option::Option::Some(runtime) => runtime.migrate(from_version),
+                        ::core::option::Option::None => {
+                            ::core::result::Result::Err("the plugin was not configured".into())
+                        }
+                    })
+                }
+            }
+
+            $crate::migrate_bindings::export_migrate!(Component with_types_in $crate::migrate_bindings);
     };
 }

@@ -6,6 +6,7 @@ use crate::bindings::wasmill::plugin::types::{DueTimers, Failure, Inbound, Outbo
 use crate::cache::Cache;
 use crate::context::Context;
 use crate::error::{Problems, Result, read_config};
+use crate::migration::{Migrates, Migration};
 use crate::output::Outputs;
 use crate::parents::Parents;
 use crate::query::Queries;
@@ -80,6 +81,18 @@ impl<P: Plugin> Runtime<P> {
         P: Queries,
     {
         crate::query::answer(&mut self.plugin, request)
+    }
+
+    /// Changes what an earlier state version has stored.
+    ///
+    /// # Errors
+    /// What the plugin says.
+    pub fn migrate(&mut self, from: u32) -> Result<(), String>
+    where
+        P: Migrates,
+    {
+        let migrated = self.plugin.migrate(from, &mut Migration::new());
+        migrated.map_err(|error| format!("{}: {}", error.code, error.message))
     }
 
     #[cfg(not(target_arch = "wasm32"))]

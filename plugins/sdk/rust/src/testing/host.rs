@@ -127,6 +127,14 @@ pub(crate) fn peer_scan(transform: &str, store: &str, prefix: &[u8], after: Opti
     })
 }
 
+pub(crate) fn put(store: u32, key: &[u8], value: &[u8]) {
+    WORLD.with_borrow_mut(|world| world.state.insert((store, key.to_vec()), value.to_vec()));
+}
+
+pub(crate) fn remove(store: u32, key: &[u8]) {
+    WORLD.with_borrow_mut(|world| world.state.remove(&(store, key.to_vec())));
+}
+
 pub(crate) fn put_many(store: u32, keys: &Column, values: &Column) {
     WORLD.with_borrow_mut(|world| {
         for i in 0..keys.ends.len() {

@@ -40,6 +40,7 @@ use crate::about::About;
 use crate::bindings::wasmill::plugin::types::{Clock, DueTimers, Headers, Inbound, Origins, Outbound};
 use crate::column;
 use crate::error::{Problem, Problems};
+use crate::migration::Migrates;
 use crate::parents::Parents;
 use crate::query::{Answer, Queries, Query};
 use crate::runtime::Runtime;
@@ -161,6 +162,17 @@ impl<P: Plugin> Harness<P> {
             pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         );
         host::within(&mut self.world, || self.runtime.ask(&query))
+    }
+
+    /// Lets the plugin change what is stored, as an earlier state version has put it there with [`Self::store`].
+    ///
+    /// # Errors
+    /// The plugin's own, in words.
+    pub fn migrate(&mut self, from: u32) -> Result<(), String>
+    where
+        P: Migrates,
+    {
+        host::within(&mut self.world, || self.runtime.migrate(from))
     }
 
     #[allow(clippy::panic)]
