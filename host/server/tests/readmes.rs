@@ -141,7 +141,11 @@ fn game_events_is_played_with_curl_and_shown_as_tables() {
     let client = process.client();
     client.until_written("POST", "/");
     let mut answers = String::new();
-    for command in commands.iter().filter(|line| line.starts_with("curl ")) {
+    let (asked, played): (Vec<_>, Vec<_>) = commands
+        .iter()
+        .filter(|line| line.starts_with("curl "))
+        .partition(|line| line.contains("/state/"));
+    for command in played {
         let command = command.replace("127.0.0.1:5000", &client.address.to_string());
         let output = std::process::Command::new("sh")
             .args(["-c", &format!("{} -sS --fail", command)])
@@ -154,6 +158,28 @@ fn game_events_is_played_with_curl_and_shown_as_tables() {
         answers,
         "This is the default response!\nSword Purchased!\nKnife Purchased!\nJoined Guild!\n"
     );
+    let [purchases, members] = asked.as_slice() else {
+        panic!("{asked:?}");
+    };
+    let state = |command: &str, wanted: &str| {
+        let (_, path) = command.split_once(":7077").unwrap();
+        let path = path.trim_end_matches('\'');
+        let deadline = std::time::Instant::now() + listening::WAIT;
+        loop {
+            // It has what is committed.
+            let answer = process.api(path);
+            if answer.contains(wanted) {
+                return answer;
+            }
+            assert!(std::time::Instant::now() < deadline, "{answer}");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    };
+    let bought: serde_json::Value = serde_json::from_str(&state(purchases, "\"knife\"")).unwrap();
+    assert_eq!(bought["value"], serde_json::json!({"knife": 1, "sword": 1}), "{bought}");
+    let joined: serde_json::Value = serde_json::from_str(&state(members, "bob.example")).unwrap();
+    assert_eq!(joined["entries"].as_array().map(Vec::len), Some(1), "{joined}");
+    assert_eq!(joined["entries"][0]["value"]["requests"], 1, "{joined}");
     process.terminate();
     let bounded: Vec<&str> = commands
         .iter()

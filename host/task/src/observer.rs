@@ -101,13 +101,15 @@ pub struct Observer {
     restore_left: Mutex<BTreeMap<usize, u64>>,
     stuck: AtomicU64,
     failures: Mutex<Vec<PartitionFailure>>,
-    flows: Mutex<BTreeMap<(Place, Arc<str>), Arc<Flow>>>,
+    flows: Mutex<Flows>,
     lags: Mutex<Vec<Lag>>,
     /// How long commits of process tasks have taken, those that came to nothing too.
     pub commit_time: Histogram,
     /// How old records were, by their event time, when what became of them was committed.
     pub latency: Histogram,
 }
+
+type Flows = BTreeMap<(Place, Arc<str>), Arc<Flow>>;
 
 /// What a [`Flow`] is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -86,7 +86,7 @@ impl Watchdog {
             }));
             // One that was told to stand still does.
             if judges && !self.shared.control.is_paused() {
-                let lag = stands_still(group, now, &mut self.stands);
+                let lag = stands_still(group, &now, &mut self.stands);
                 if let Some(lag) = lag {
                     stuck += 1;
                     tracing::warn!(
@@ -119,8 +119,8 @@ fn look(log: &dyn Log, group: &str, places: &[TopicPartition]) -> Result<Vec<Sta
 }
 
 /// The lag of a group's partitions that have stood still since they were last judged.
-fn stands_still(group: &Arc<str>, now: Vec<Stand>, stands: &mut HashMap<Arc<str>, Vec<Stand>>) -> Option<i64> {
-    let before = stands.insert(Arc::clone(group), now.clone()).unwrap_or_default();
+fn stands_still(group: &Arc<str>, now: &[Stand], stands: &mut HashMap<Arc<str>, Vec<Stand>>) -> Option<i64> {
+    let before = stands.insert(Arc::clone(group), now.to_vec()).unwrap_or_default();
     let stuck = now
         .iter()
         .zip(before)
@@ -152,7 +152,7 @@ mod tests {
         let places = [TopicPartition::new("in", 0)];
         let group: Arc<str> = "g".into();
         let mut stands = HashMap::new();
-        let mut look = || stands_still(&group, look(&log, &group, &places).unwrap(), &mut stands);
+        let mut look = || stands_still(&group, &look(&log, &group, &places).unwrap(), &mut stands);
         let append = || {
             let mut batch = Batch::new("in".into(), 0);
             batch.push(None, Some(b"x"), 1);

@@ -117,8 +117,8 @@ impl RemoteArgs {
             [only] => Ok((*only).to_owned()),
             [] => Err(self.failed("the process runs no pipeline", "`wasmill run` starts some")),
             several => Err(Failure::usage(
-                "there are several pipelines".to_owned(),
-                &format!("name one of {}", several.join(", ")),
+                "there are several pipelines",
+                format!("name one of {}", several.join(", ")),
             )),
         }
     }
