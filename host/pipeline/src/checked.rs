@@ -19,6 +19,8 @@ pub(crate) struct Checked {
     pub topic_prefix: String,
     pub internal_topics: InternalTopics,
     pub replication: Option<u16>,
+    /// Whether a reload that does not fit the state resets the pipeline.
+    pub resets_state: bool,
     /// Whether the user's topics are created: `create_topics`, or embedded.
     pub create_topics: bool,
     pub embedded: bool,

@@ -156,6 +156,8 @@ pub struct Loaded {
     /// The topic that holds what all processes must know; not part of the plan, because it is there
     /// only after a reset.
     pub control_topic: String,
+    /// Whether a reload that does not fit the state resets the pipeline; else it is refused.
+    pub resets_state: bool,
     /// What is perhaps not as meant.
     pub warnings: Vec<Diagnostic>,
     /// Tells plans apart: processes of one pipeline must have the same. No secret goes into it.
@@ -261,6 +263,7 @@ pub fn load_text(
                     pipeline: &checked.name,
                 }
                 .control(),
+                resets_state: checked.resets_state,
                 topology,
                 ends,
                 kafka: kafka.map(kafka_settings).unwrap_or_default(),

@@ -27,6 +27,7 @@ fn all_shipped_plugins_are_built_and_described() {
         [
             "cooccurrence",
             "enrich",
+            "game_stats",
             "label",
             "popularity",
             "recommend",
@@ -46,7 +47,7 @@ fn all_shipped_plugins_are_built_and_described() {
                 .all(|import| import.starts_with("wasmill:plugin/"))
         );
     }
-    let word_count = &reports[7];
+    let word_count = &reports[8];
     assert_eq!(word_count.stores[0].name, "count");
     assert_eq!(word_count.stores[0].value_format, "u64-le");
 }
@@ -59,7 +60,7 @@ fn what_cannot_be_built_says_why() {
         other => panic!("{other}"),
     };
     assert!(message(home.path()).contains("has one of `plugin.toml`, `Cargo.toml`"));
-    assert!(message(&common::plugins()).contains("9 plugins"));
+    assert!(message(&common::plugins()).contains("10 plugins"));
     assert!(message(&common::plugins().join("sdk/rust")).contains("cdylib"));
     let broken = home.path().join("broken");
     std::fs::create_dir_all(broken.join("src")).unwrap();

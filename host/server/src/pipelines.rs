@@ -34,6 +34,8 @@ pub(crate) struct Pipeline {
     pub(crate) plan_hash: String,
     /// Holds the reset incarnation.
     pub(crate) control_topic: String,
+    /// A reload that does not fit the state resets the pipeline; else it is refused.
+    pub(crate) resets_state: bool,
     /// The log that it runs on.
     pub(crate) place: LogPlace,
     /// What is perhaps not as meant.
@@ -115,6 +117,7 @@ impl Host {
             topology: Arc::new(loaded.topology),
             plan_hash: loaded.plan_hash,
             control_topic: loaded.control_topic,
+            resets_state: loaded.resets_state,
             place,
             warnings: loaded.warnings,
         })
@@ -229,6 +232,16 @@ impl Host {
             }
             in_order.push(link.clone());
             linked.insert(Arc::clone(&node.name), link);
+        }
+        // Made, a sink reads its settings and nothing else: what does not fit is found before anything runs.
+        for delivery in &topology.deliveries {
+            sinks::open(&delivery.connector, &topology.pipeline, incarnation).map_err(|error| Failure::Other {
+                code: error.code(),
+                invalid: false,
+                what: error.to_string(),
+                place: Some(file.display().to_string()),
+                next: format!("mend the settings of sink `{}`", delivery.connector.name),
+            })?;
         }
         let parts = Parts {
             linked,

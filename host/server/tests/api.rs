@@ -100,6 +100,9 @@ fn a_pipeline_is_paused_and_resumed_and_its_records_are_seen() {
     assert_eq!(process.ask("GET", "/v1/pipelines/numbers/tap/pass?rate=0", "").0, 400);
     assert_eq!(process.ask("GET", "/v1/pipelines/numbers/tap/pass?rate=x", "").0, 400);
 
+    let answer = process.get("/health");
+    assert!(answer.head.contains("x-request-id: "), "{}", answer.head);
+
     // Nothing moves while it is paused, and nothing is lost.
     let (status, answer) = process.ask("POST", "/v1/pipelines/numbers/pause", "");
     assert_eq!(status, 200, "{answer}");

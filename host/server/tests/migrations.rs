@@ -12,7 +12,7 @@ mod common;
 
 use std::path::Path;
 
-use common::process::Process;
+use common::served::Served;
 use common::{wasmill, write};
 use serde_json::Value;
 
@@ -48,15 +48,15 @@ fn pipeline(dir: &Path, count: u32, config: &str) {
     write(&dir.join("seen.toml"), toml.as_bytes());
 }
 
-fn start(dir: &Path) -> Process {
-    Process::run_on(dir, "--embedded=log", &["seen.toml", "--no-watch"])
+fn start(dir: &Path) -> Served {
+    Served::run(dir, &["seen.toml", "--no-watch", "--embedded=log"])
 }
 
-fn seen(process: &Process) -> (u16, String) {
-    process.ask("/v1/pipelines/seen/query/oracle/seen/room-1")
+fn seen(process: &Served) -> (u16, String) {
+    process.read("/v1/pipelines/seen/query/oracle/seen/room-1")
 }
 
-fn reload(dir: &Path, process: &Process) -> (Option<i32>, Value, String) {
+fn reload(dir: &Path, process: &Served) -> (Option<i32>, Value, String) {
     let api = format!("http://{}", process.api);
     let ran = wasmill(dir, &["reload", "seen", "--api", &api, "--json"]);
     (
@@ -73,13 +73,15 @@ fn a_reload_migrates_what_is_stored() {
     plugin(dir, "oracle.wasm");
     pipeline(dir, 300, "");
     let process = start(dir);
-    process.until(|process| seen(process) == (200, "100".to_owned()));
+    process.until("it comes to that", || seen(&process) == (200, "100".to_owned()));
 
     plugin(dir, "migrating.wasm");
     let (code, answer, error) = reload(dir, &process);
     assert_eq!(code, Some(0), "{error}");
     assert_eq!(answer["receipts"][0]["outcome"], "restarted", "{answer}");
-    process.until(|process| seen(process) == (200, r#"{"count":100}"#.to_owned()));
+    process.until("it comes to that", || {
+        seen(&process) == (200, r#"{"count":100}"#.to_owned())
+    });
     assert_eq!(process.json("/v1/pipelines/seen")["state"], "running");
 
     // And no way back.
@@ -97,14 +99,16 @@ fn a_start_migrates_once_or_stands_still() {
     plugin(dir, "oracle.wasm");
     pipeline(dir, 300, "");
     let process = start(dir);
-    process.until(|process| seen(process) == (200, "100".to_owned()));
+    process.until("it comes to that", || seen(&process) == (200, "100".to_owned()));
     drop(process);
 
     // One that fails stands still, and has changed nothing.
     plugin(dir, "migrating.wasm");
     pipeline(dir, 600, "config = { refuse = true }");
     let process = start(dir);
-    process.until(|process| process.ask("/v1/pipelines/seen").1.contains("E0713"));
+    process.until("it comes to that", || {
+        process.read("/v1/pipelines/seen").1.contains("E0713")
+    });
     let failures = process.json("/v1/pipelines/seen")["failures"].to_string();
     assert!(
         failures.contains("not today") && failures.contains("from version 0 to 1"),
@@ -115,17 +119,23 @@ fn a_start_migrates_once_or_stands_still() {
     pipeline(dir, 600, "");
     let process = start(dir);
     // What was there, and what came then.
-    process.until(|process| seen(process) == (200, r#"{"count":200}"#.to_owned()));
+    process.until("it comes to that", || {
+        seen(&process) == (200, r#"{"count":200}"#.to_owned())
+    });
     drop(process);
     // Killed, and started again: it is not migrated twice.
     let process = start(dir);
-    process.until(|process| seen(process) == (200, r#"{"count":200}"#.to_owned()));
+    process.until("it comes to that", || {
+        seen(&process) == (200, r#"{"count":200}"#.to_owned())
+    });
     drop(process);
 
     // The older one refuses what it cannot read.
     plugin(dir, "oracle.wasm");
     let process = start(dir);
-    process.until(|process| process.ask("/v1/pipelines/seen").1.contains("E0713"));
+    process.until("it comes to that", || {
+        process.read("/v1/pipelines/seen").1.contains("E0713")
+    });
     let failures = process.json("/v1/pipelines/seen")["failures"].to_string();
     assert!(failures.contains("has version 1"), "{failures}");
 }

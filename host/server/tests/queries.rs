@@ -12,7 +12,7 @@ mod common;
 
 use std::path::Path;
 
-use common::process::Process;
+use common::served::Served;
 use common::{built_anew, wasmill, write};
 use serde_json::Value;
 
@@ -38,7 +38,7 @@ inputs = ["oracle", "count"]
 type = "blackhole"
 "#;
 
-fn start(dir: &Path) -> Process {
+fn start(dir: &Path) -> Served {
     for plugin in ["oracle.wasm", "word_count.wasm"] {
         let from = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../../plugins/dist")
@@ -46,8 +46,8 @@ fn start(dir: &Path) -> Process {
         std::fs::copy(from, dir.join(plugin)).expect("`wasmill build plugins`, and plugins/misbehaving/oracle");
     }
     std::fs::write(dir.join("asked.toml"), TOML).unwrap();
-    let process = Process::run(dir, &["asked.toml", "--no-watch"]);
-    process.until(|process| process.ask(&path("seen/room-1")).0 == 200);
+    let process = Served::run(dir, &["asked.toml", "--no-watch", "--embedded"]);
+    process.until("it comes to that", || process.read(&path("seen/room-1")).0 == 200);
     process
 }
 
@@ -60,22 +60,22 @@ fn a_plugin_answers_while_records_flow() {
     let dir = tempfile::tempdir().unwrap();
     let process = start(dir.path());
     assert_eq!(
-        process.ask("/v1/pipelines/asked/query/oracle"),
+        process.read("/v1/pipelines/asked/query/oracle"),
         (200, "hello".to_owned())
     );
-    let seen = || process.ask(&path("seen/room-1")).1.parse::<u64>().unwrap();
+    let seen = || process.read(&path("seen/room-1")).1.parse::<u64>().unwrap();
     let first = seen();
-    process.until(|_| seen() > first);
-    let all = process.ask(&path("all")).1;
+    process.until("it comes to that", || seen() > first);
+    let all = process.read(&path("all")).1;
     assert!(
         all.starts_with("room-1=") && all.contains(" room-2=") && all.contains(" room-3="),
         "{all}"
     );
-    assert_eq!(process.ask(&path("status/404")), (404, "so be it".to_owned()));
-    let (_, echo) = process.ask(&path("echo?a=1%262&b=%C3%A9"));
+    assert_eq!(process.read(&path("status/404")), (404, "so be it".to_owned()));
+    let (_, echo) = process.read(&path("echo?a=1%262&b=%C3%A9"));
     assert!(echo.contains(r#"[("a", "1&2"), ("b", "é")]"#), "{echo}");
-    assert_eq!(process.ask(&path("seen/a%2Fb")).0, 404);
-    assert_eq!(process.ask(&path("seen/%ff")).0, 400);
+    assert_eq!(process.read(&path("seen/a%2Fb")).0, 404);
+    assert_eq!(process.read(&path("seen/%ff")).0, 400);
 
     // Somebody's page in the browser of who runs this.
     let page = process.get(&path("html"));
@@ -101,12 +101,12 @@ fn a_plugin_answers_while_records_flow() {
         ("count/anything", 404, "exports no `query-handler`"),
         ("none/anything", 404, "no transform `none`"),
     ] {
-        let (found, body) = process.ask(&format!("/v1/pipelines/asked/query/{asked}"));
+        let (found, body) = process.read(&format!("/v1/pipelines/asked/query/{asked}"));
         assert_eq!(found, status, "{asked}: {body}");
         let problem: Value = serde_json::from_str(&body).unwrap();
         assert!(problem["status"] == status && body.contains(says), "{asked}: {body}");
     }
-    assert_eq!(process.ask("/v1/pipelines/none/query/oracle").0, 404);
+    assert_eq!(process.read("/v1/pipelines/none/query/oracle").0, 404);
     // Records have flowed all the time.
     let pipeline = process.json("/v1/pipelines/asked");
     assert_eq!(
@@ -114,14 +114,14 @@ fn a_plugin_answers_while_records_flow() {
         (&"running".into(), &0.into())
     );
     let before = seen();
-    process.until(|_| seen() > before);
+    process.until("it comes to that", || seen() > before);
 }
 
 #[test]
 fn after_a_reload_the_new_version_answers() {
     let dir = tempfile::tempdir().unwrap();
     let process = start(dir.path());
-    let answers = || process.ask(&path("answers")).1.parse::<u64>().unwrap();
+    let answers = || process.read(&path("answers")).1.parse::<u64>().unwrap();
     let before = answers();
     assert_eq!(answers(), before + 1);
     let component = std::fs::read(dir.path().join("oracle.wasm")).unwrap();
@@ -131,5 +131,5 @@ fn after_a_reload_the_new_version_answers() {
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     // An instance of it that has answered nothing yet.
     assert_eq!(answers(), 1);
-    assert_eq!(process.ask(&path("seen/room-1")).0, 200);
+    assert_eq!(process.read(&path("seen/room-1")).0, 200);
 }

@@ -396,6 +396,79 @@ fn a_shadow_is_compared_and_nothing_of_it_is_kept() {
     assert!(ran.stderr.contains("cannot run beside it"), "{}", ran.stderr);
 }
 
+/// A reload that does not fit the state begins anew, where the pipeline says so.
+#[test]
+fn state_that_does_not_fit_is_reset_where_the_pipeline_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    for name in ["word_split", "word_count", "poison"] {
+        write(&dir.join(format!("{name}.wasm")), &plugin(name));
+    }
+    write(&dir.join("lines.txt"), b"a b a\nb a\n");
+    let toml = r#"
+name = "words"
+commit_interval_ms = 50
+[sources.lines]
+type = "file"
+path = "lines.txt"
+format = "lines"
+[transforms.split]
+inputs = ["lines"]
+type = "wasm"
+plugin = "word_split.wasm"
+[transforms.count]
+inputs = ["split"]
+type = "wasm"
+plugin = "word_count.wasm"
+[sinks.out]
+inputs = ["count"]
+type = "kafka"
+topic = "out"
+[sinks.gone]
+inputs = ["split"]
+type = "blackhole"
+"#;
+    let file = dir.join("words.toml");
+    write(&file, toml.as_bytes());
+    let process = Served::run(dir, &["words.toml", "--embedded=log", "--no-watch"]);
+    process.until_ready();
+    let counter = |name: &str| process.json("/v1/pipelines/words")["counters"][name].as_u64().unwrap();
+    let is_done = || counter("records_delivered") == 5 && counter("records_written") == 15;
+    process.until("all are counted and delivered", is_done);
+    // Other stores: refused, unless the pipeline says otherwise.
+    let other = toml.replace("word_count.wasm", "poison.wasm");
+    write(&file, other.as_bytes());
+    let ran = process.wasmill(dir, &["reload"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.stdout);
+    assert!(
+        ran.stderr.contains("E0721") && ran.stderr.contains("on_state_change"),
+        "{}",
+        ran.stderr
+    );
+    let other = format!("on_state_change = \"reset\"\n{}", other.trim_start());
+    write(&file, other.as_bytes());
+    let ran = process.wasmill(dir, &["reload", "--json"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let receipt: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let receipt = &receipt["receipts"][0];
+    assert_eq!(receipt["outcome"], "restarted", "{receipt}");
+    assert!(receipt["changes"].to_string().contains("reset: state"), "{receipt}");
+    // All of it comes again, to state and sinks that know nothing of it.
+    process.until("all have come again", is_done);
+    let seen = || process.json("/v1/pipelines/words/state/count/seen?encoding=utf8&key=a")["value"].clone();
+    process.until("it is committed", || seen() == 3);
+    process.stop();
+    let out = consumed(dir, "out");
+    assert_eq!(
+        out.lines().count(),
+        10,
+        "what was written stays, and comes again: {out}"
+    );
+    // It is as any other pipeline now.
+    let ran = wasmill(dir, &["run", "words.toml", "--embedded=log", "--until-end"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+}
+
 #[test]
 fn reloads_leave_no_memory_behind() {
     let dir = tempfile::tempdir().unwrap();

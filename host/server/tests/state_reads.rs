@@ -12,7 +12,7 @@ mod common;
 
 use std::path::Path;
 
-use common::process::Process;
+use common::served::Served;
 use common::wasmill;
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ topic = "out"
 
 const WORDS: [&str; 6] = ["apple", "apricot", "banana", "cherry", "été", "fig"];
 
-fn start(dir: &Path, follow: &str, args: &[&str]) -> Process {
+fn start(dir: &Path, follow: &str, args: &[&str]) -> Served {
     for plugin in ["word_split.wasm", "word_count.wasm"] {
         let from = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../../plugins/dist")
@@ -51,12 +51,15 @@ fn start(dir: &Path, follow: &str, args: &[&str]) -> Process {
     std::fs::write(dir.join("lines.txt"), lines.concat()).unwrap();
     std::fs::write(dir.join("counts.toml"), TOML.replace("FOLLOW", follow)).unwrap();
     let mut all = vec!["counts.toml"];
+    if !args.iter().any(|arg| arg.starts_with("--embedded")) {
+        all.push("--embedded");
+    }
     all.extend(args);
-    Process::run(dir, &all)
+    Served::run(dir, &all)
 }
 
-fn value(process: &Process, word: &str) -> u64 {
-    let (status, body) = process.ask(&format!(
+fn value(process: &Served, word: &str) -> u64 {
+    let (status, body) = process.read(&format!(
         "/v1/pipelines/counts/state/count/count?encoding=utf8&key={word}"
     ));
     match status {
@@ -78,8 +81,8 @@ fn the_state_of_a_pipeline_that_runs_is_read() {
     for state in [&[][..], &["--state-dir", "state"]] {
         let dir = tempfile::tempdir().unwrap();
         let process = start(dir.path(), "", state);
-        process.until(|process| value(process, "fig") == 6);
-        process.until(|process| value(process, "apple") == 1);
+        process.until("it comes to that", || value(&process, "fig") == 6);
+        process.until("it comes to that", || value(&process, "apple") == 1);
 
         let stores = process.json("/v1/pipelines/counts/state/count");
         assert_eq!(stores["stores"][0]["name"], "count");
@@ -146,12 +149,12 @@ fn the_state_of_a_pipeline_that_runs_is_read() {
             ("count/count?encoding=base64&key=a", 400, "base64"),
             ("count/count?key=a", 400, "base64"),
         ] {
-            let (found, body) = process.ask(&format!("/v1/pipelines/counts/state/{asked}"));
+            let (found, body) = process.read(&format!("/v1/pipelines/counts/state/{asked}"));
             assert_eq!(found, status, "{asked}: {body}");
             let problem: Value = serde_json::from_str(&body).unwrap();
             assert!(body.contains(says) && problem["status"] == status, "{asked}: {body}");
         }
-        let (status, body) = process.ask("/v1/pipelines/none/state/count");
+        let (status, body) = process.read("/v1/pipelines/none/state/count");
         assert_eq!(status, 404, "{body}");
     }
 }
@@ -160,7 +163,9 @@ fn the_state_of_a_pipeline_that_runs_is_read() {
 fn wasmill_state_shows_it() {
     let dir = tempfile::tempdir().unwrap();
     let process = start(dir.path(), "", &[]);
-    process.until(|process| value(process, "fig") == 6 && value(process, "apple") == 1);
+    process.until("it comes to that", || {
+        value(&process, "fig") == 6 && value(&process, "apple") == 1
+    });
     let api = format!("http://{}", process.api);
     let state = |args: &[&str]| {
         let mut all = vec!["state"];
@@ -197,7 +202,7 @@ fn reading_goes_on_while_records_flow() {
     let process = start(dir.path(), "loop = true\nrate = 2000", &["--state-dir", "state"]);
     let mut last = 0;
     let mut rises = 0;
-    process.until(|process| value(process, "fig") > 0);
+    process.until("it comes to that", || value(&process, "fig") > 0);
     while rises < 10 {
         let now = value(&process, "fig");
         assert!(now >= last, "{now} after {last}");

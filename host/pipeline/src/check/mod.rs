@@ -251,6 +251,7 @@ fn assemble(
         topic_prefix: settings.topic_prefix,
         internal_topics: settings.internal_topics.into(),
         replication: settings.replication,
+        resets_state: matches!(settings.on_state_change, raw::OnStateChange::Reset),
         create_topics: settings.create_topics || options.embedded,
         embedded: options.embedded,
         partitions: settings.partitions,

@@ -49,6 +49,11 @@ pub(crate) struct Pipeline {
     /// Whether Wasmill creates its internal topics (`create`) or finds them (`require`).
     #[serde(default)]
     pub internal_topics: InternalTopics,
+    /// What a reload does that does not fit the state which is kept (another input, other stores, another state
+    /// version without a migration): it is refused (`refuse`), or the pipeline forgets everything and begins anew
+    /// (`reset`), as with `wasmill reset`.
+    #[serde(default)]
+    pub on_state_change: OnStateChange,
     /// The replication factor of topics that are created. Left out: the broker's default.
     #[schemars(range(min = 1, max = 100))]
     pub replication: Option<u16>,
@@ -109,6 +114,15 @@ pub(crate) enum InternalTopics {
     #[default]
     Create,
     Require,
+}
+
+/// What a reload does that does not fit the state.
+#[derive(Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OnStateChange {
+    #[default]
+    Refuse,
+    Reset,
 }
 
 /// What is done with a record that fails.
@@ -218,6 +232,7 @@ impl Pipeline {
             topic_prefix: String::new(),
             internal_topics: InternalTopics::default(),
             replication: None,
+            on_state_change: OnStateChange::Refuse,
             create_topics: false,
             partitions: default_partitions(),
             kafka: None,

@@ -18,11 +18,11 @@ pub(crate) mod views;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use crossbeam_channel::Sender;
@@ -30,6 +30,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
+use tracing::Instrument;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -45,6 +46,8 @@ use problem::Problem;
 const REQUESTS_MAX: usize = 64;
 /// Connections at once; others are closed. Each is a file of the process, of which the log needs some too.
 const CONNECTIONS_MAX: usize = 256;
+/// Names a request in its answer.
+const REQUEST_ID: &str = "x-request-id";
 /// Bodies may have so many bytes.
 const BODY_MAX: usize = 1 << 20;
 /// How long a client may take for the head of a request, the next one on a connection too.
@@ -125,7 +128,22 @@ fn router(api: Arc<Api>) -> Router {
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), bounded))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::check))
+        .layer(middleware::from_fn(named))
         .with_state(api)
+}
+
+/// Names each request, in its answer and in all that is logged while it is worked on.
+async fn named(request: Request, next: Next) -> Response {
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    let span = tracing::info_span!("request", id, method = %request.method(), path = request.uri().path());
+    let began = Instant::now();
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let (status, took_ms) = (response.status().as_u16(), began.elapsed().as_secs_f64() * 1_000.0);
+    tracing::debug!(parent: &span, status, took_ms, "answered");
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
 }
 
 /// So many at once, and each for so long.

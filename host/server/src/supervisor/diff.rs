@@ -118,6 +118,7 @@ fn settings(old: &Pipeline, new: &Pipeline) -> Vec<&'static str> {
         (old.place != new.place, "kafka"),
         (before.pipeline != after.pipeline, "name"),
         (before.delivery != after.delivery, "delivery"),
+        (old.resets_state != new.resets_state, "on_state_change"),
         (before.commit_interval != after.commit_interval, "commit interval"),
         (before.workers != after.workers, "workers"),
         (before.state_dir != after.state_dir, "state directory"),

@@ -89,8 +89,8 @@ pub(super) fn orphans(old: &Topology, new: &Topology, linked: &[Linked]) -> Vec<
         problems.push(problem(
             ORPHANED,
             format!(
-                "transform `{name}` keeps state, and {why}; take the change back, or stop the pipeline, forget its \
-                 state with `wasmill reset`, and start it as it is now"
+                "transform `{name}` keeps state, and {why}; take the change back; or say `on_state_change = \"reset\"`, \
+                 and the pipeline forgets everything and begins anew"
             ),
         ));
     }

@@ -4,6 +4,7 @@
 //! at the files. Records flow on threads of their own meanwhile.
 
 pub(crate) mod diff;
+mod directory;
 mod kept;
 mod listeners;
 mod places;

@@ -25,12 +25,12 @@ use super::diff;
 use super::kept::{differs_in_transforms_alone, have_same_members, orphans, topics_that_go};
 use super::receipt::{Cause, Outcome, Problem, Receipt, millis};
 use super::trial::Trial;
-use super::watch::Files;
-use super::{Prepared, Supervisor, problem_of};
+use super::{Place, Prepared, Supervisor, problem_of};
 use crate::api::Ask;
 use crate::compose::TIMEOUT;
 use crate::failure::Failure;
 use crate::pipelines::{Made, Pipeline};
+use crate::reset::Reset;
 
 /// How long workers may take to come to a commit.
 const REPLACE_TIME: Duration = Duration::from_secs(30);
@@ -40,7 +40,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(60);
 const SETTLE_TIME: Duration = Duration::from_secs(10);
 
 /// A change of the pipeline's name.
-const RENAMED: &str = "E0720";
+pub(super) const RENAMED: &str = "E0720";
 /// Internal topics that were not drained.
 const NOT_DRAINED: &str = "E0722";
 /// The new version did not start.
@@ -64,7 +64,7 @@ impl Done {
         }
     }
 
-    fn refused(problems: Vec<Problem>) -> Self {
+    pub(super) fn refused(problems: Vec<Problem>) -> Self {
         Self {
             problems,
             ..Self::of(Outcome::Refused, Vec::new(), Duration::ZERO)
@@ -79,7 +79,7 @@ impl From<Failure> for Done {
 }
 
 /// Why a run did not stop as it should.
-enum Unstopped {
+pub(super) enum Unstopped {
     /// It has ended, with an error.
     Failed(Problem),
     /// It has not ended.
@@ -87,7 +87,7 @@ enum Unstopped {
 }
 
 impl Unstopped {
-    fn into_problem(self) -> Problem {
+    pub(super) fn into_problem(self) -> Problem {
         match self {
             Self::Failed(problem) | Self::Stuck(problem) => problem,
         }
@@ -133,30 +133,8 @@ impl Supervisor {
         receipts
     }
 
-    /// Reloads what has changed, starts pipelines that are new in a directory, and stops those that are
-    /// gone from one.
-    pub(super) fn look_at_files(&mut self) {
-        for index in 0..self.running.len() {
-            let one = &mut self.running[index];
-            if one.ended || !one.files.have_changed() {
-                continue;
-            }
-            let file = one.pipeline.file.clone();
-            if !file.exists() && self.is_in_a_directory(&file) {
-                self.remove(index);
-            } else {
-                let _ = self.reload(index, Cause::Watch);
-            }
-        }
-        self.add_new();
-    }
-
-    fn is_in_a_directory(&self, file: &Path) -> bool {
-        !self.settings.places.iter().any(|place| place == file)
-    }
-
     /// Reloads one pipeline.
-    fn reload(&mut self, index: usize, cause: Cause) -> Receipt {
+    pub(super) fn reload(&mut self, index: usize, cause: Cause) -> Receipt {
         let began = Instant::now();
         let at = Timestamp::now();
         let (file, pipeline) = (
@@ -196,7 +174,7 @@ impl Supervisor {
     }
 
     /// The plan that a file holds now.
-    fn check(&mut self, file: &Path) -> Result<Pipeline, Done> {
+    pub(super) fn check(&mut self, file: &Path) -> Result<Pipeline, Done> {
         let checked = self.host.check(file, &self.settings.pipeline, self.settings.workers);
         checked.map_err(|diagnostics| {
             let errors = diagnostics.list.iter().filter(|one| one.severity == Severity::Error);
@@ -304,19 +282,32 @@ impl Supervisor {
     }
 
     /// Stops the old version behind a commit, and starts the new one.
-    fn restart(&mut self, index: usize, new: Prepared, changes: Vec<diff::Change>) -> Result<Done, Done> {
+    fn restart(&mut self, index: usize, new: Prepared, mut changes: Vec<diff::Change>) -> Result<Done, Done> {
         let old = &self.running[index];
         let problems = orphans(&old.pipeline.topology, &new.pipeline.topology, &new.made.linked);
-        if !problems.is_empty() {
+        let resets = !problems.is_empty() && new.pipeline.resets_state;
+        if !problems.is_empty() && !resets {
             return Err(Done::refused(problems));
         }
         let began = Instant::now();
-        let gone = topics_that_go(&old.pipeline.topology, &new.pipeline.topology);
+        let gone = if resets {
+            changes.push(diff::Change {
+                part: "pipeline".to_owned(),
+                name: old.name().to_string(),
+                what: "reset: state, positions and internal topics".to_owned(),
+            });
+            // All of it is forgotten, and comes again.
+            Vec::new()
+        } else {
+            topics_that_go(&old.pipeline.topology, &new.pipeline.topology)
+        };
         let (before, linked, place) = (old.pipeline.clone(), old.made.linked.clone(), old.place.clone());
         let (name, file) = (Arc::clone(old.name()), before.file.clone());
         self.listeners.hold_what_moves(&new.pipeline.topology, &new.place.log);
         let old = &self.running[index];
-        if have_same_members(&before.topology, &new.pipeline.topology) && new.pipeline.place == before.place {
+        // A reset finds no members in its groups.
+        let stays = have_same_members(&before.topology, &new.pipeline.topology) && new.pipeline.place == before.place;
+        if stays && !resets {
             old.shutdown.comes_back();
         }
         let stopped = self.stop(index, !gone.is_empty());
@@ -324,7 +315,15 @@ impl Supervisor {
         let ready = stopped
             .map_err(Unstopped::into_problem)
             .and_then(|()| self.are_drained(index, &gone));
-        let started = ready.and_then(|()| self.start_and_settle(new));
+        let started = ready
+            .and_then(|()| {
+                if resets {
+                    self.reset(new, &before, &place)
+                } else {
+                    Ok(new)
+                }
+            })
+            .and_then(|new| self.start_and_settle(new));
         let Err(why) = started else {
             return Ok(Done::of(Outcome::Restarted, changes, began.elapsed()));
         };
@@ -358,8 +357,24 @@ impl Supervisor {
         })
     }
 
+    /// Makes a pipeline that has stopped forget everything, as `wasmill reset` does. Answers what it is to become,
+    /// with the incarnation that it has then. Local stores are wiped when their changelogs are others.
+    fn reset(&mut self, new: Prepared, before: &Pipeline, place: &Place) -> Result<Prepared, Problem> {
+        let control = before.control_topic.clone();
+        Reset::look(&*place.log, &before.topology, control, None)
+            .and_then(|reset| reset.run(&*place.log))
+            .map_err(|failure| problem_of(&failure))?;
+        tracing::warn!(
+            pipeline = &*before.topology.pipeline,
+            "its state did not fit: state, positions and internal topics were reset, as `on_state_change` says"
+        );
+        let Prepared { pipeline, made, place } = new;
+        self.prepare_with(pipeline, &made.linked, place)
+            .map_err(|failure| problem_of(&failure))
+    }
+
     /// Ends a run behind a commit, with what is in its internal topics processed if `drain`.
-    fn stop(&mut self, index: usize, drain: bool) -> Result<(), Unstopped> {
+    pub(super) fn stop(&mut self, index: usize, drain: bool) -> Result<(), Unstopped> {
         let one = &self.running[index];
         let (run, shutdown, control) = (one.run, one.shutdown.clone(), one.control.clone());
         let mut ended = None;
@@ -391,7 +406,7 @@ impl Supervisor {
     }
 
     /// Starts a run, and waits until it has its partitions.
-    fn start_and_settle(&mut self, prepared: Prepared) -> Result<(), Problem> {
+    pub(super) fn start_and_settle(&mut self, prepared: Prepared) -> Result<(), Problem> {
         let name = Arc::clone(&prepared.pipeline.topology.pipeline);
         let run = self.start(prepared, None).map_err(|failure| problem_of(&failure))?;
         let control = self
@@ -460,82 +475,5 @@ impl Supervisor {
             }
         }
         Ok(())
-    }
-
-    /// A pipeline whose file is gone from its directory.
-    fn remove(&mut self, index: usize) {
-        let (at, began) = (Timestamp::now(), Instant::now());
-        let (file, pipeline) = (
-            self.running[index].pipeline.file.clone(),
-            Arc::clone(self.running[index].name()),
-        );
-        let done = match self.stop(index, false) {
-            Ok(()) => Done::of(Outcome::Removed, Vec::new(), Duration::ZERO),
-            Err(why) => Done {
-                problems: vec![why.into_problem()],
-                ..Done::of(Outcome::Removed, Vec::new(), Duration::ZERO)
-            },
-        };
-        self.running[index].progress.finish();
-        self.running.remove(index);
-        self.listeners.close(&pipeline);
-        self.board.remove(&pipeline);
-        let receipt = self.receipt(at, began, pipeline, file, Cause::Watch, done);
-        self.keep(receipt);
-    }
-
-    /// Pipelines that have come to a directory, or were mended there.
-    fn add_new(&mut self) {
-        let Ok(found) = super::places::files_of(&self.settings.places) else {
-            return;
-        };
-        self.refused.retain(|(file, _)| found.contains(file));
-        for file in found {
-            if self.running.iter().any(|one| one.pipeline.file == file) {
-                continue;
-            }
-            let seen = self.refused.iter_mut().find(|(refused, _)| *refused == file);
-            // It may be half written: it is read when it has stayed as it is.
-            match seen.map(|(_, seen)| seen.have_changed()) {
-                None => self.refused.push((file.clone(), Files::unseen(&file))),
-                Some(true) => self.add(&file),
-                Some(false) => {}
-            }
-        }
-    }
-
-    fn add(&mut self, file: &Path) {
-        let (at, began) = (Timestamp::now(), Instant::now());
-        self.host.refresh();
-        let mut name: Arc<str> = Arc::from(file.display().to_string());
-        let added = self.check(file).and_then(|pipeline| {
-            name = Arc::clone(&pipeline.topology.pipeline);
-            if let Some(other) = self.running.iter().find(|one| *one.name() == name) {
-                return Err(Done::refused(vec![problem(
-                    RENAMED,
-                    format!(
-                        "{} is a pipeline named `{name}` too; give one of them another `name`: it is the consumer group",
-                        other.pipeline.file.display()
-                    ),
-                )]));
-            }
-            let prepared = self.prepare(pipeline, &[])?;
-            self.start_and_settle(prepared)
-                .map_err(|problem| Done::refused(vec![problem]))
-        });
-        let done = match added {
-            Ok(()) => Done::of(Outcome::Added, Vec::new(), Duration::ZERO),
-            Err(done) => {
-                // One that was started and has failed does not stay among those that run.
-                if self.running.iter().any(|one| one.pipeline.file == file) {
-                    self.running.retain(|one| one.pipeline.file != file);
-                    self.listeners.close(&name);
-                    self.board.remove(&name);
-                }
-                done
-            }
-        };
-        let receipt = self.receipt(at, began, name, file.to_owned(), Cause::Watch, done);
-        self.keep(receipt);
     }
 }

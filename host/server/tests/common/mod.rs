@@ -9,7 +9,6 @@
 )]
 #![allow(dead_code, reason = "each test file uses its part")]
 
-pub mod process;
 pub mod served;
 
 use std::io::Write;

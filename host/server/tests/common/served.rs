@@ -13,6 +13,15 @@ use super::{Ran, command, wasmill};
 /// How long anything is waited for.
 const WAIT: Duration = Duration::from_secs(60);
 
+/// What the API has answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    /// Lower-case, one per line.
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
 /// `wasmill run` in a directory, its API at a free port. Killed when it is dropped.
 pub struct Served {
     pub child: Child,
@@ -62,10 +71,33 @@ impl Served {
             ));
         }
         write!(stream, "{head}\r\n{body}").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+        let answer = Self::answer(&mut stream);
+        (answer.status, String::from_utf8(answer.body).unwrap())
+    }
+
+    /// Asks with GET.
+    pub fn get(&self, path: &str) -> Answer {
+        let mut stream = TcpStream::connect(self.api).unwrap();
+        let head = format!("host: {}\r\nconnection: close\r\n", self.api);
+        write!(stream, "GET {path} HTTP/1.1\r\n{head}\r\n").unwrap();
+        Self::answer(&mut stream)
+    }
+
+    fn answer(stream: &mut TcpStream) -> Answer {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).unwrap();
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
+        let head = String::from_utf8(bytes[..end].to_vec()).unwrap().to_lowercase();
+        Answer {
+            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+            head,
+            body: bytes[end + 4..].to_vec(),
+        }
+    }
+
+    /// Status and body of a GET.
+    pub fn read(&self, path: &str) -> (u16, String) {
+        self.ask("GET", path, "")
     }
 
     /// What a path answers that has to be there.
