@@ -2,18 +2,19 @@
 //! discarded.
 //!
 //! A letter stays in its topic whatever becomes of it; what was done with it is kept in the pipeline's control
-//! topic, under `dead-letter:PARTITION:OFFSET`. A letter is put back before that is written down: a crash in between
-//! leaves it open, and it may be put back twice, but never lost.
+//! topic, under `dead-letter:TOPIC-ID:PARTITION:OFFSET`. Letters are put back, a hundred at a time, before that is
+//! written down: a crash in between leaves those open, and they may be put back twice, but never lost.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use record::Batch;
 use record::log::{Edge, Isolation, Log, LogError, LogEvent, NewTopic, PollLimit, Polled};
 use record::offset::{NextOffset, TopicPartition};
 use record::origin::{self, HEADER_PREFIX, TaskMark};
 use record::topology::{TopicRole, Topology};
-use record::{Batch, Headers};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -28,6 +29,10 @@ const MARGIN: i64 = 64;
 pub(crate) const AT_ONCE_MAX: usize = 10_000;
 /// No answer shows more bytes of letters.
 const PAGE_BYTES: usize = 4 << 20;
+/// Nor is more of them held while they are looked for.
+const HELD_BYTES_MAX: usize = 32 << 20;
+/// So many are put back, and noted, at a time.
+const TOGETHER: usize = 100;
 const MARK: &str = "dead-letter:";
 
 /// What was done with a letter.
@@ -116,6 +121,10 @@ struct Found {
 }
 
 impl Found {
+    fn bytes(&self) -> usize {
+        self.batch.bytes_of(self.i)
+    }
+
     fn at(&self) -> At {
         At {
             partition: self.batch.partition,
@@ -203,43 +212,45 @@ impl<'a> DeadLetters<'a> {
             .collect())
     }
 
-    /// The committed records of partitions between two offsets.
-    fn read(&self, ranges: &[(TopicPartition, i64, i64)]) -> Result<Vec<Found>, LogError> {
-        let mut open: HashMap<TopicPartition, i64> = ranges
-            .iter()
-            .filter(|(_, from, to)| from < to)
-            .map(|(at, _, to)| (at.clone(), *to))
-            .collect();
-        let mut found = Vec::new();
+    /// Visits the committed records of partitions between two offsets, until `visit` says that it has enough.
+    fn read(
+        &self,
+        ranges: &[(TopicPartition, i64, i64)],
+        visit: &mut dyn FnMut(Found) -> ControlFlow<()>,
+    ) -> Result<(), LogError> {
+        let wanted = || ranges.iter().filter(|(_, from, to)| from < to);
+        let mut open: HashMap<TopicPartition, i64> = wanted().map(|(at, _, to)| (at.clone(), *to)).collect();
         if open.is_empty() {
-            return Ok(found);
+            return Ok(());
         }
         let mut reader = self.log.reader(Isolation::ReadCommitted)?;
-        let from: Vec<_> = ranges
-            .iter()
-            .filter(|(_, from, to)| from < to)
-            .map(|(at, from, _)| (at.clone(), NextOffset(*from)))
-            .collect();
+        let from: Vec<_> = wanted().map(|(at, from, _)| (at.clone(), NextOffset(*from))).collect();
         reader.assign(&from)?;
-        let deadline = Instant::now() + TIMEOUT;
+        let mut deadline = Instant::now() + TIMEOUT;
         let mut polled = Polled::default();
         while !open.is_empty() {
             if Instant::now() >= deadline {
                 return Err(LogError::Retriable {
-                    what: format!("the dead letters could not be read in {} s", TIMEOUT.as_secs()),
+                    what: format!("nothing more could be read for {} s", TIMEOUT.as_secs()),
                 });
             }
             polled.clear();
             reader.poll(Duration::from_millis(200), PollLimit::default(), &mut polled)?;
+            if !polled.batches.is_empty() {
+                deadline = Instant::now() + TIMEOUT;
+            }
             for batch in polled.batches.drain(..) {
                 let at = batch.place();
                 let Some(to) = open.get(&at).copied() else { continue };
                 let batch = Arc::new(batch);
                 for i in (0..batch.len()).filter(|i| batch.offsets[*i] < to) {
-                    found.push(Found {
+                    let found = Found {
                         batch: Arc::clone(&batch),
                         i,
-                    });
+                    };
+                    if visit(found).is_break() {
+                        return Ok(());
+                    }
                 }
                 if batch.next_offset().is_some_and(|next| next.0 >= to) {
                     open.remove(&at);
@@ -253,26 +264,24 @@ impl<'a> DeadLetters<'a> {
                 }
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// What was done with letters.
     fn fates(&self) -> Result<HashMap<At, Fate>, LogError> {
         let mut fates = HashMap::new();
-        for found in self.read(&self.edges(self.control_topic)?)? {
-            let Some(at) = found.batch.keys.get(found.i).and_then(place_of_mark) else {
-                continue;
-            };
-            match found
-                .batch
-                .values
-                .get(found.i)
-                .and_then(|value| serde_json::from_slice(value).ok())
-            {
-                Some(fate) => fates.insert(at, fate),
-                None => fates.remove(&at),
-            };
-        }
+        let id = self.id()?;
+        self.read(&self.edges(self.control_topic)?, &mut |found| {
+            let key = found.batch.keys.get(found.i);
+            if let Some(at) = key.and_then(|key| place_of_mark(key, &id)) {
+                let value = found.batch.values.get(found.i);
+                match value.and_then(|value| serde_json::from_slice(value).ok()) {
+                    Some(fate) => fates.insert(at, fate),
+                    None => fates.remove(&at),
+                };
+            }
+            ControlFlow::Continue(())
+        })?;
         Ok(fates)
     }
 
@@ -296,13 +305,27 @@ impl<'a> DeadLetters<'a> {
                     (at.clone(), (upper - window).max(*start), upper)
                 })
                 .collect();
-            let found = self.read(&ranges)?;
-            let is_whole = ranges
+            let mut found = VecDeque::new();
+            let mut bytes = 0;
+            let mut is_whole = ranges
                 .iter()
                 .zip(&edges)
                 .all(|((_, from, _), (_, start, _))| from == start);
-            if found.len() >= limit || is_whole {
-                break (found, is_whole);
+            self.read(&ranges, &mut |one| {
+                bytes += one.bytes();
+                found.push_back(one);
+                // The oldest of a partition come first, and are left to another page.
+                while bytes > HELD_BYTES_MAX
+                    && found.len() > 1
+                    && let Some(oldest) = found.pop_front()
+                {
+                    bytes -= oldest.bytes();
+                    is_whole = false;
+                }
+                ControlFlow::Continue(())
+            })?;
+            if found.len() >= limit || is_whole || bytes > HELD_BYTES_MAX / 2 {
+                break (Vec::from(found), is_whole);
             }
             window *= 8;
         };
@@ -319,7 +342,7 @@ impl<'a> DeadLetters<'a> {
         let fates = self.fates()?;
         let mut letters = Vec::new();
         for one in &found {
-            bytes += one.batch.bytes_of(one.i);
+            bytes += one.bytes();
             if letters.len() == limit || (bytes > PAGE_BYTES && !letters.is_empty()) {
                 break;
             }
@@ -341,28 +364,49 @@ impl<'a> DeadLetters<'a> {
     /// # Errors
     /// The log.
     pub(crate) fn show(&self, at: At) -> Result<Option<Letter>, LogError> {
-        let found = self.find(&[at])?;
         let fates = self.fates()?;
-        let one = found.first();
-        Ok(one.map(|one| one.letter(fates.get(&at).copied().unwrap_or(Fate::Open))))
+        let mut letter = None;
+        self.each(&[at], &mut |found| {
+            let one = found.first();
+            letter = one.map(|one| one.letter(fates.get(&at).copied().unwrap_or(Fate::Open)));
+            Ok(())
+        })?;
+        Ok(letter)
     }
 
-    fn find(&self, wanted: &[At]) -> Result<Vec<Found>, LogError> {
+    /// Hands over the letters at these places, a few at a time.
+    fn each(&self, wanted: &[At], act: &mut dyn FnMut(&[Found]) -> Result<(), LogError>) -> Result<(), LogError> {
+        let places: HashSet<At> = wanted.iter().copied().collect();
         let mut ranges = Vec::new();
         for (at, start, end) in self.edges(&self.topic)? {
-            let offsets = || {
-                wanted
-                    .iter()
-                    .filter(|one| one.partition == at.partition)
-                    .map(|one| one.offset)
-            };
+            let of = places.iter().filter(|one| one.partition == at.partition);
+            let offsets = || of.clone().map(|one| one.offset);
             if let (Some(first), Some(last)) = (offsets().min(), offsets().max()) {
                 ranges.push((at.clone(), first.max(start), last.saturating_add(1).min(end)));
             }
         }
-        let mut found = self.read(&ranges)?;
-        found.retain(|one| wanted.contains(&one.at()));
-        Ok(found)
+        let (mut held, mut bytes) = (Vec::new(), 0);
+        let mut outcome = Ok(());
+        self.read(&ranges, &mut |one| {
+            if !places.contains(&one.at()) {
+                return ControlFlow::Continue(());
+            }
+            bytes += one.bytes();
+            held.push(one);
+            if held.len() < TOGETHER && bytes < PAGE_BYTES {
+                return ControlFlow::Continue(());
+            }
+            outcome = act(&held);
+            held.clear();
+            bytes = 0;
+            if outcome.is_ok() {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        })?;
+        outcome?;
+        if held.is_empty() { Ok(()) } else { act(&held) }
     }
 
     /// All letters with which nothing was done yet, oldest first; at most [`AT_ONCE_MAX`].
@@ -371,9 +415,19 @@ impl<'a> DeadLetters<'a> {
     /// The log.
     pub(crate) fn open(&self) -> Result<Vec<At>, LogError> {
         let fates = self.fates()?;
-        let found = self.read(&self.edges(&self.topic)?)?;
-        let open = found.iter().map(Found::at).filter(|at| !fates.contains_key(at));
-        Ok(open.take(AT_ONCE_MAX).collect())
+        let mut open = Vec::new();
+        self.read(&self.edges(&self.topic)?, &mut |one| {
+            let at = one.at();
+            if !fates.contains_key(&at) {
+                open.push(at);
+            }
+            if open.len() < AT_ONCE_MAX {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        })?;
+        Ok(open)
     }
 
     /// Puts letters back into the topics that their records came from.
@@ -382,24 +436,37 @@ impl<'a> DeadLetters<'a> {
     /// The log. Some may have been put back.
     pub(crate) fn replay(&self, wanted: &[At]) -> Result<Done, LogError> {
         let mut done = Done::default();
+        let mut seen = HashSet::new();
         let fates = self.fates()?;
-        let found = self.find(wanted)?;
-        self.tell_missing(wanted, &found, &mut done);
-        for one in found {
-            let at = one.at();
-            if fates.get(&at) == Some(&Fate::Discarded) {
-                done.problems
-                    .push(format!("{}:{} was discarded", at.partition, at.offset));
-                continue;
-            }
-            match self.put_back(&one)? {
-                Ok(()) => {
-                    self.mark(&[at], Fate::Replayed)?;
-                    done.done += 1;
+        self.make_control_topic()?;
+        let id = self.id()?;
+        self.each(wanted, &mut |found| {
+            let mut back: Vec<Back> = Vec::new();
+            for one in found {
+                let at = one.at();
+                seen.insert(at);
+                if fates.get(&at) == Some(&Fate::Discarded) {
+                    done.problems
+                        .push(format!("{}:{} was discarded", at.partition, at.offset));
+                } else if let Err(why) = self.add_to(&mut back, one) {
+                    done.problems.push(format!("{}:{} {why}", at.partition, at.offset));
                 }
-                Err(why) => done.problems.push(format!("{}:{} {why}", at.partition, at.offset)),
             }
-        }
+            for Back {
+                mut batch,
+                partitions,
+                places,
+            } in back
+            {
+                batch.headers.finish(places.len());
+                self.log
+                    .append(&Arc::clone(&batch.topic), &batch, &partitions, TIMEOUT)?;
+                self.mark(&id, &places, Fate::Replayed)?;
+                done.done += places.len();
+            }
+            Ok(())
+        })?;
+        self.tell_missing(wanted, &seen, &mut done);
         Ok(done)
     }
 
@@ -409,16 +476,22 @@ impl<'a> DeadLetters<'a> {
     /// The log.
     pub(crate) fn discard(&self, wanted: &[At]) -> Result<Done, LogError> {
         let mut done = Done::default();
-        let found = self.find(wanted)?;
-        self.tell_missing(wanted, &found, &mut done);
-        let places: Vec<At> = found.iter().map(Found::at).collect();
-        self.mark(&places, Fate::Discarded)?;
-        done.done = places.len();
+        let mut seen = HashSet::new();
+        self.make_control_topic()?;
+        let id = self.id()?;
+        self.each(wanted, &mut |found| {
+            let places: Vec<At> = found.iter().map(Found::at).collect();
+            self.mark(&id, &places, Fate::Discarded)?;
+            done.done += places.len();
+            seen.extend(places);
+            Ok(())
+        })?;
+        self.tell_missing(wanted, &seen, &mut done);
         Ok(done)
     }
 
-    fn tell_missing(&self, wanted: &[At], found: &[Found], done: &mut Done) {
-        for at in wanted.iter().filter(|at| found.iter().all(|one| one.at() != **at)) {
+    fn tell_missing(&self, wanted: &[At], seen: &HashSet<At>, done: &mut Done) {
+        for at in wanted.iter().filter(|at| !seen.contains(at)) {
             done.problems.push(format!(
                 "{}:{} is not in `{}`: it has expired, or never was",
                 at.partition, at.offset, self.topic
@@ -426,33 +499,43 @@ impl<'a> DeadLetters<'a> {
         }
     }
 
-    /// Appends a letter to the topic that its task had read, as it was there.
-    fn put_back(&self, one: &Found) -> Result<Result<(), String>, LogError> {
+    /// Adds a letter, as it was, to what goes to the topic that its task had read.
+    fn add_to(&self, back: &mut Vec<Back>, one: &Found) -> Result<(), String> {
         if let Some(timer) = one.text(origin::HEADER_TIMER) {
-            return Ok(Err(format!("is the timer `{timer}`, no record; it cannot be put back")));
+            return Err(format!("is the timer `{timer}`, no record; it cannot be put back"));
         }
-        let Some(input) = one.place(origin::HEADER_INPUT) else {
-            return Ok(Err("does not say which record it was".to_owned()));
-        };
-        let Some(topic) = self.plan.topics.iter().find(|topic| *topic.name == *input.topic) else {
-            return Ok(Err(format!(
-                "came from `{}`, which the pipeline does not read any more",
-                input.topic
-            )));
-        };
-        let mut batch = Batch::new(Arc::clone(&topic.name), input.partition);
+        let input = one
+            .place(origin::HEADER_INPUT)
+            .ok_or("does not say which record it was")?;
+        let topic = self.plan.topics.iter().find(|topic| *topic.name == *input.topic);
+        let topic =
+            topic.ok_or_else(|| format!("came from `{}`, which the pipeline does not read any more", input.topic))?;
+        let there = back.iter().position(|back| back.batch.topic == topic.name);
+        let place = there.unwrap_or_else(|| {
+            back.push(Back {
+                batch: Batch::new(Arc::clone(&topic.name), input.partition),
+                partitions: Vec::new(),
+                places: Vec::new(),
+            });
+            back.len() - 1
+        });
+        let Back {
+            batch,
+            partitions,
+            places,
+        } = &mut back[place];
+        let i = batch.len();
         batch.push(
             one.batch.keys.get(one.i),
             one.batch.values.get(one.i),
             one.batch.timestamps[one.i],
         );
-        let mut headers = Headers::default();
         for (name, value) in one.own_headers() {
-            headers.push(name, value);
+            batch.headers.push(name, value);
         }
         if matches!(topic.role, TopicRole::Repartition | TopicRole::Sink) {
             if let Some(origin) = one.header(origin::HEADER_ORIGIN) {
-                headers.push(origin::HEADER_ORIGIN.as_bytes(), Some(origin));
+                batch.headers.push(origin::HEADER_ORIGIN.as_bytes(), Some(origin));
             }
             let number = one.text(origin::HEADER_INPUT_NUMBER).and_then(|text| text.parse().ok());
             let mark = TaskMark {
@@ -461,47 +544,65 @@ impl<'a> DeadLetters<'a> {
                 partition: input.partition,
                 stream_time: record::offset::NO_TIMESTAMP,
             };
-            headers.push(origin::HEADER_TASK.as_bytes(), Some(mark.encode().as_bytes()));
+            let mark = mark.encode();
+            batch
+                .headers
+                .push(origin::HEADER_TASK.as_bytes(), Some(mark.as_bytes()));
         }
-        headers.close(0);
-        headers.finish(1);
-        batch.headers = headers;
-        self.log.append(&topic.name, &batch, &[input.partition], TIMEOUT)?;
-        Ok(Ok(()))
+        batch.headers.close(i);
+        partitions.push(input.partition);
+        places.push(one.at());
+        Ok(())
+    }
+
+    /// The id of the topic of the letters: one that was deleted and made again has others.
+    fn id(&self) -> Result<String, LogError> {
+        let info = self.log.topics(&[&self.topic], TIMEOUT)?.into_iter().next().flatten();
+        Ok(info.map(|info| info.id).unwrap_or_default())
+    }
+
+    fn make_control_topic(&self) -> Result<(), LogError> {
+        let topic = NewTopic {
+            name: self.control_topic.to_owned(),
+            partitions: 1,
+            replication: self.plan.replication,
+            config: vec![("cleanup.policy".to_owned(), "compact".to_owned())],
+        };
+        self.log.create_topics(&[topic], TIMEOUT)
     }
 
     /// Writes down what was done.
-    fn mark(&self, places: &[At], fate: Fate) -> Result<(), LogError> {
+    fn mark(&self, id: &str, places: &[At], fate: Fate) -> Result<(), LogError> {
         if places.is_empty() {
             return Ok(());
         }
-        self.log.create_topics(
-            &[NewTopic {
-                name: self.control_topic.to_owned(),
-                partitions: 1,
-                replication: self.plan.replication,
-                config: vec![("cleanup.policy".to_owned(), "compact".to_owned())],
-            }],
-            TIMEOUT,
-        )?;
         let value = serde_json::to_vec(&fate).map_err(|error| LogError::Fatal {
             what: error.to_string(),
         })?;
         let mut batch = Batch::new(self.control_topic.into(), 0);
         for at in places {
-            batch.push(Some(mark_of(*at).as_bytes()), Some(&value), time::now());
+            batch.push(Some(mark_of(id, *at).as_bytes()), Some(&value), time::now());
         }
         self.log
             .append(self.control_topic, &batch, &vec![0; places.len()], TIMEOUT)
     }
 }
 
-fn mark_of(at: At) -> String {
-    format!("{MARK}{}:{}", at.partition, at.offset)
+/// Letters on their way back to one topic.
+struct Back {
+    batch: Batch,
+    /// One per record.
+    partitions: Vec<u32>,
+    places: Vec<At>,
 }
 
-fn place_of_mark(key: &[u8]) -> Option<At> {
-    at_of(std::str::from_utf8(key).ok()?.strip_prefix(MARK)?)
+fn mark_of(id: &str, at: At) -> String {
+    format!("{MARK}{id}:{}:{}", at.partition, at.offset)
+}
+
+fn place_of_mark(key: &[u8], id: &str) -> Option<At> {
+    let place = std::str::from_utf8(key).ok()?.strip_prefix(MARK)?;
+    at_of(place.strip_prefix(id)?.strip_prefix(':')?)
 }
 
 /// `PARTITION:OFFSET`.

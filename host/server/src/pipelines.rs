@@ -233,16 +233,7 @@ impl Host {
             in_order.push(link.clone());
             linked.insert(Arc::clone(&node.name), link);
         }
-        // Made, a sink reads its settings and nothing else: what does not fit is found before anything runs.
-        for delivery in &topology.deliveries {
-            sinks::open(&delivery.connector, &topology.pipeline, incarnation).map_err(|error| Failure::Other {
-                code: error.code(),
-                invalid: false,
-                what: error.to_string(),
-                place: Some(file.display().to_string()),
-                next: format!("mend the settings of sink `{}`", delivery.connector.name),
-            })?;
-        }
+        try_sinks(topology, file)?;
         let parts = Parts {
             linked,
             shadows: shadows.clone(),
@@ -330,6 +321,24 @@ fn problem(error: &PluginError) -> PluginProblem {
         ),
         other => PluginProblem::Unusable(other.to_string()),
     }
+}
+
+/// Tries the settings of external sinks, which is all that making one does: what does not fit is found before
+/// anything runs.
+///
+/// # Errors
+/// Settings that a sink refuses.
+pub(crate) fn try_sinks(topology: &Topology, file: &Path) -> Result<(), Failure> {
+    for delivery in &topology.deliveries {
+        sinks::open(&delivery.connector, &topology.pipeline, "").map_err(|error| Failure::Other {
+            code: error.code(),
+            invalid: true,
+            what: error.to_string(),
+            place: Some(file.display().to_string()),
+            next: format!("mend the settings of sink `{}`", delivery.connector.name),
+        })?;
+    }
+    Ok(())
 }
 
 /// Where local state lies; `None`: in memory, as the log.

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use record::Batch;
-use record::transform::{Call, CallError, Description, Emitted, StateSlot, TimerCall, Transform};
+use record::offset::Timestamp;
+use record::transform::{Call, CallError, CallErrorKind, Description, Emitted, StateSlot, TimerCall, Transform};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -115,7 +116,7 @@ impl Transform for Pair {
                 now: call.now,
                 state,
             })
-        });
+        })?;
         let (batch, input) = (call.batch, call.input);
         let answer = self.current.process(Call {
             batch: &mut *batch,
@@ -126,9 +127,7 @@ impl Transform for Pair {
             now: call.now,
             state: call.state,
         });
-        if let Some(tried) = tried {
-            self.compare(&answer, &tried, batch, input);
-        }
+        self.compare(&answer, &tried, batch, input);
         answer
     }
 
@@ -144,7 +143,7 @@ impl Transform for Pair {
                 now: call.now,
                 state,
             })
-        });
+        })?;
         let batch = call.timers;
         let answer = self.current.on_timers(TimerCall {
             clock: call.clock,
@@ -155,10 +154,12 @@ impl Transform for Pair {
             now: call.now,
             state: call.state,
         });
-        if let Some(tried) = tried {
-            self.compare(&answer, &tried, batch, None);
-        }
+        self.compare(&answer, &tried, batch, None);
         answer
+    }
+
+    fn migrate(&mut self, from: u32, now: Timestamp, state: &mut StateSlot) -> Result<(), CallError> {
+        self.current.migrate(from, now, state)
     }
 
     fn keep(&mut self) {
@@ -175,15 +176,21 @@ impl Transform for Pair {
     }
 }
 
-/// Runs the candidate, and undoes what it has done to state. `None`: that did not work, so the state is not to be
-/// trusted for a comparison.
-fn undone(slot: &mut StateSlot, run: impl FnOnce(&mut StateSlot) -> Answer) -> Option<Answer> {
+/// Runs the candidate, and undoes what it has done to state.
+///
+/// # Errors
+/// It could not be undone: the state is not to be trusted, and the call is made again with one that is.
+fn undone(slot: &mut StateSlot, run: impl FnOnce(&mut StateSlot) -> Answer) -> Result<Answer, CallError> {
     let before = slot.0.as_mut().map(|state| state.savepoint());
     let answer = run(slot);
-    match (before, &mut slot.0) {
-        (Some(before), Some(state)) => state.rollback(before).is_ok().then_some(answer),
-        _ => Some(answer),
+    if let (Some(before), Some(state)) = (before, &mut slot.0) {
+        state.rollback(before).map_err(|error| CallError {
+            kind: CallErrorKind::Store,
+            message: format!("what the shadow did cannot be undone: {error}"),
+            detail: String::new(),
+        })?;
     }
+    Ok(answer)
 }
 
 impl Pair {

@@ -204,10 +204,16 @@ impl Control {
         self.0.is_paused.store(is_paused, Ordering::Release);
     }
 
+    /// Whether somebody has paused it, whatever else was asked of it since.
+    #[must_use]
+    pub fn was_paused(&self) -> bool {
+        self.0.is_paused.load(Ordering::Acquire)
+    }
+
     /// Whether it was asked to stand still. One that drains goes on.
     #[must_use]
     pub fn is_paused(&self) -> bool {
-        self.0.is_paused.load(Ordering::Acquire) && !self.is_draining()
+        self.was_paused() && !self.is_draining()
     }
 
     pub(crate) fn is_draining(&self) -> bool {

@@ -27,6 +27,17 @@ impl Worker {
             return Ok(false);
         };
         let plan = Arc::clone(&self.chains[owned.sub].plan);
+        let is_older = plan.nodes.iter().zip(&owned.task.states).any(|(node, slot)| {
+            let found = slot.0.as_ref().and_then(|state| state.position());
+            found.is_some_and(|found| found.state_version < node.description.state_version)
+        });
+        // It may take longer than a transaction may be open.
+        if is_older && !self.commit_unless_rolled_back()? {
+            return self.retry_later(at, false).map(|()| false);
+        }
+        let Some(owned) = self.tasks.get_mut(at) else {
+            return Ok(false);
+        };
         let mut migrated = false;
         let mut refused = None;
         for (i, (node, slot)) in plan.nodes.iter().zip(&mut owned.task.states).enumerate() {
@@ -72,6 +83,7 @@ impl Worker {
         }
         if let Some((node, message)) = refused {
             owned.task.roll_back();
+            owned.task.is_unmigrated = true;
             self.recycle()?;
             self.fail(
                 at,

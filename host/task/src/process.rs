@@ -97,6 +97,8 @@ pub(crate) struct ProcessTask {
     pub(crate) has_worked: bool,
     /// It failed while its state was brought back: neither state nor position is written.
     pub(crate) is_disputed: bool,
+    /// It stands because its state could not be migrated: another version of the plugin may do it.
+    pub(crate) is_unmigrated: bool,
     /// The partition is paused until the queue is worked off.
     pub(crate) is_held: bool,
     /// Records up to here are run one per transaction, because the log refused an output.
@@ -142,6 +144,7 @@ impl ProcessTask {
             end: None,
             has_worked: false,
             is_disputed: false,
+            is_unmigrated: false,
             is_held: false,
             solo_until: None,
             verdicts: BTreeMap::new(),

@@ -11,9 +11,12 @@ use record::offset::Timestamp;
 use tokio::sync::mpsc;
 
 /// So many records wait for whoever looks.
-const WAITING_MAX: usize = 256;
+const WAITING_MAX: usize = 64;
 /// More of a key or a value is cut off.
-const SHOWN_BYTES_MAX: usize = 64 << 10;
+const SHOWN_BYTES_MAX: usize = 16 << 10;
+/// More headers are left out, and more of each is cut off.
+const HEADERS_MAX: usize = 32;
+const HEADER_BYTES_MAX: usize = 1 << 10;
 /// Taps of one run at once.
 const TAPS_MAX: usize = 32;
 
@@ -188,29 +191,31 @@ impl Tap {
 
 fn tapped(port: Option<&str>, batch: &Batch, i: usize, input: Option<&Batch>) -> Tapped {
     let mut is_cut = false;
-    let mut shown = |bytes: &[u8]| {
-        is_cut |= bytes.len() > SHOWN_BYTES_MAX;
-        bytes[..bytes.len().min(SHOWN_BYTES_MAX)].to_vec()
+    let mut cut = |bytes: &[u8], max: usize| {
+        is_cut |= bytes.len() > max;
+        bytes[..bytes.len().min(max)].to_vec()
     };
     let (of, at) = match input {
         Some(input) => (input, batch.root(i)),
         None => (batch, i),
     };
-    let headers = if batch.headers.is_left_out() {
-        Vec::new()
-    } else {
-        let all = batch.headers.of(i);
-        all.map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.map(&mut shown)))
-            .collect()
-    };
+    let mut headers = Vec::new();
+    if !batch.headers.is_left_out() {
+        for (name, value) in batch.headers.of(i).take(HEADERS_MAX) {
+            let name = String::from_utf8_lossy(&cut(name, HEADER_BYTES_MAX)).into_owned();
+            headers.push((name, value.map(|value| cut(value, HEADER_BYTES_MAX))));
+        }
+    }
+    let key = batch.keys.get(i).map(|bytes| cut(bytes, SHOWN_BYTES_MAX));
+    let value = batch.values.get(i).map(|bytes| cut(bytes, SHOWN_BYTES_MAX));
     Tapped {
         port: port.map(str::to_owned),
         topic: Arc::clone(&of.topic),
         partition: of.partition,
         offset: of.offsets.get(at).copied(),
         timestamp: batch.timestamps[i],
-        key: batch.keys.get(i).map(&mut shown),
-        value: batch.values.get(i).map(&mut shown),
+        key,
+        value,
         headers,
         is_cut,
     }

@@ -335,13 +335,24 @@ impl Worker {
     /// and partitions that stand at a record go on.
     fn forgive(&mut self) -> Result<(), Stop> {
         let mut again = Vec::new();
+        let mut unmigrated = Vec::new();
         for (at, owned) in &mut self.tasks {
             owned.task.forgive();
+            if std::mem::take(&mut owned.task.is_unmigrated) {
+                owned.task.is_disputed = false;
+                self.shared.observer.revived(at);
+                unmigrated.push(at.clone());
+                continue;
+            }
             if matches!(owned.task.phase, Phase::Failed) && owned.task.may_commit() {
                 owned.task.phase = Phase::Running;
                 self.shared.observer.revived(at);
                 again.push((at.clone(), owned.task.next));
             }
+        }
+        for at in unmigrated {
+            // From the changelog, once more.
+            self.retry_later(&at, false)?;
         }
         let places: Vec<TopicPartition> = again.iter().map(|(at, _)| at.clone()).collect();
         self.session.seek(&again).map_err(|e| Stop::from_log("seeking", e))?;

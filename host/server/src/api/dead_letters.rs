@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use record::log::LogError;
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedSemaphorePermit;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
@@ -42,16 +43,36 @@ pub(crate) struct Chosen {
     pub(crate) all: bool,
 }
 
-/// Asks the log, which may take its time.
+/// Asks the log, which may take its time. What is asked goes on when the client does not wait for it, and holds its
+/// permit until it is done.
 async fn ask<T: Send + 'static>(
     entry: Entry,
+    permit: OwnedSemaphorePermit,
     what: impl FnOnce(&DeadLetters<'_>) -> Result<T, LogError> + Send + 'static,
 ) -> Result<T, Problem> {
     let asked = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
         what(&DeadLetters::new(&*entry.log, &entry.topology, &entry.control_topic))
     });
     let answer = asked.await.map_err(|_| Problem::ending())?;
     answer.map_err(|error| Problem::of_log(&error))
+}
+
+/// A few look at once.
+fn look(api: &Api) -> Result<OwnedSemaphorePermit, Problem> {
+    Arc::clone(&api.looking)
+        .try_acquire_owned()
+        .map_err(|_| Problem::busy())
+}
+
+/// One changes something at a time: two that put the same letters back would do it twice.
+fn change(api: &Api) -> Result<OwnedSemaphorePermit, Problem> {
+    Arc::clone(&api.changing).try_acquire_owned().map_err(|_| {
+        Problem::conflict(
+            "dead letters are being put back or discarded already",
+            "GET .../dead-letters shows how far that is; ask again when it is done",
+        )
+    })
 }
 
 fn entry(api: &Api, name: &str) -> Result<Entry, Problem> {
@@ -87,7 +108,9 @@ pub(super) async fn list(
                 .ok_or_else(|| Problem::bad_parameter("`before` is not what an answer has as `next`"))?,
         ),
     };
-    Ok(Json(ask(entry, move |all| all.list(before.as_deref(), limit)).await?))
+    Ok(Json(
+        ask(entry, look(&api)?, move |all| all.list(before.as_deref(), limit)).await?,
+    ))
 }
 
 /// One dead letter
@@ -114,19 +137,37 @@ pub(super) async fn show(
         )
     };
     let at = dead_letters::at_of(&place).ok_or_else(none)?;
-    ask(entry, move |all| all.show(at)).await?.map(Json).ok_or_else(none)
+    ask(entry, look(&api)?, move |all| all.show(at))
+        .await?
+        .map(Json)
+        .ok_or_else(none)
 }
 
-async fn chosen(entry: &Entry, chosen: Chosen) -> Result<Vec<At>, Problem> {
-    match (chosen.all, chosen.letters.is_empty()) {
-        (true, true) => ask(entry.clone(), |all| all.open()).await,
-        (false, false) if chosen.letters.len() > AT_ONCE_MAX => Err(Problem::bad_parameter(format!(
-            "more than {AT_ONCE_MAX} letters at once"
-        ))),
-        (false, false) => Ok(chosen.letters),
-        _ => Err(Problem::bad_parameter(
-            "the body names either `letters` or `\"all\": true`",
-        )),
+/// The letters that are meant.
+enum Wanted {
+    AllOpen,
+    These(Vec<At>),
+}
+
+impl Wanted {
+    fn of(chosen: Chosen) -> Result<Self, Problem> {
+        match (chosen.all, chosen.letters.is_empty()) {
+            (true, true) => Ok(Self::AllOpen),
+            (false, false) if chosen.letters.len() > AT_ONCE_MAX => Err(Problem::bad_parameter(format!(
+                "more than {AT_ONCE_MAX} letters at once"
+            ))),
+            (false, false) => Ok(Self::These(chosen.letters)),
+            _ => Err(Problem::bad_parameter(
+                "the body names either `letters` or `\"all\": true`",
+            )),
+        }
+    }
+
+    fn places(self, all: &DeadLetters<'_>) -> Result<Vec<At>, LogError> {
+        match self {
+            Self::AllOpen => all.open(),
+            Self::These(places) => Ok(places),
+        }
     }
 }
 
@@ -140,6 +181,7 @@ async fn chosen(entry: &Entry, chosen: Chosen) -> Result<Vec<At>, Problem> {
     (status = 401, body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "The token does not allow it, or another site asks", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "There is no such pipeline", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "Letters are being put back or discarded already", body = Problem, content_type = "application/problem+json"),
     (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
     (status = 415, description = "The body is not said to be JSON", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "The body is other JSON", body = Problem, content_type = "application/problem+json"),
@@ -151,8 +193,8 @@ pub(super) async fn replay(
     Body(body): Body<Chosen>,
 ) -> Result<Json<Done>, Problem> {
     let entry = entry(&api, &name)?;
-    let letters = chosen(&entry, body).await?;
-    let done = ask(entry, move |all| all.replay(&letters)).await?;
+    let wanted = Wanted::of(body)?;
+    let done = ask(entry, change(&api)?, move |all| all.replay(&wanted.places(all)?)).await?;
     tracing::info!(pipeline = name, "{} dead letters were put back", done.done);
     Ok(Json(done))
 }
@@ -166,6 +208,7 @@ pub(super) async fn replay(
     (status = 401, body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "The token does not allow it, or another site asks", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "There is no such pipeline", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "Letters are being put back or discarded already", body = Problem, content_type = "application/problem+json"),
     (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
     (status = 415, description = "The body is not said to be JSON", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "The body is other JSON", body = Problem, content_type = "application/problem+json"),
@@ -177,8 +220,8 @@ pub(super) async fn discard(
     Body(body): Body<Chosen>,
 ) -> Result<Json<Done>, Problem> {
     let entry = entry(&api, &name)?;
-    let letters = chosen(&entry, body).await?;
-    let done = ask(entry, move |all| all.discard(&letters)).await?;
+    let wanted = Wanted::of(body)?;
+    let done = ask(entry, change(&api)?, move |all| all.discard(&wanted.places(all)?)).await?;
     tracing::info!(pipeline = name, "{} dead letters were discarded", done.done);
     Ok(Json(done))
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, HeaderName, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use record::Secret;
@@ -61,6 +61,13 @@ impl Access {
             Some(file) => read(file)?,
             None => Vec::new(),
         };
+        // Whoever names a file means to close the API.
+        if let Some(file) = file.filter(|_| tokens.is_empty()) {
+            return Err(Failure::usage(
+                format!("{} has no tokens in it", file.display()),
+                "write `[[tokens]]`, `token = \"...\"` and `role = \"read\"` or `\"operate\"` for each",
+            ));
+        }
         if tokens.is_empty() && !address.ip().is_loopback() {
             return Err(Failure::usage(
                 format!("`--listen {address}` can be reached from other machines"),
@@ -178,6 +185,15 @@ fn verdict(access: &Access, request: &Request) -> Result<(), Problem> {
         return Ok(());
     }
     let role = access.role(headers).ok_or_else(Problem::unauthorized)?;
+    // Browsers say where a request comes from that has no origin: an image's, say. A link may be followed.
+    let is_followed = text(HeaderName::from_static("sec-fetch-mode")) == Some("navigate");
+    let site = text(HeaderName::from_static("sec-fetch-site"));
+    if site.is_some_and(|site| !matches!(site, "same-origin" | "none")) && !(reads && is_followed) {
+        return Err(Problem::forbidden(
+            "this request comes from a page of another site",
+            "use the page that this process serves, or a program",
+        ));
+    }
     if reads {
         return Ok(());
     }
@@ -243,6 +259,35 @@ mod tests {
             ("GET", &[("host", "localhost:7077")][..], 200),
             ("GET", &[("host", "127.0.0.1")], 200),
             ("GET", &[("host", "[::1]:7077")], 200),
+            // An image of another page, a link on one, and our own page.
+            (
+                "GET",
+                &[("host", "localhost:7077"), ("sec-fetch-site", "cross-site")],
+                403,
+            ),
+            (
+                "GET",
+                &[
+                    ("host", "localhost:7077"),
+                    ("sec-fetch-site", "cross-site"),
+                    ("sec-fetch-mode", "navigate"),
+                ],
+                200,
+            ),
+            (
+                "POST",
+                &[
+                    ("host", "localhost:7077"),
+                    ("sec-fetch-site", "cross-site"),
+                    ("sec-fetch-mode", "navigate"),
+                ],
+                403,
+            ),
+            (
+                "GET",
+                &[("host", "localhost:7077"), ("sec-fetch-site", "same-origin")],
+                200,
+            ),
             // A name that was pointed here by its owner.
             ("GET", &[("host", "evil.example")], 403),
             ("GET", &[("host", "localhost.evil.example:7077")], 403),
@@ -322,6 +367,7 @@ mod tests {
             message("[[tokens]]\ntoken = \"0123456789abcdef\"\nrole = \"read\"\n"),
             "1 tokens"
         );
+        assert!(message("tokens = []").contains("no tokens in it"));
         assert!(message("[[tokens]]\ntoken = \"short\"\nrole = \"read\"\n").contains("less than 16"));
         let wrong = message("[[tokens]]\ntoken = \"0123456789abcdef\"\nrole = \"0123456789abcdef\"\n");
         assert!(

@@ -44,6 +44,8 @@ use problem::Problem;
 
 /// Requests that are worked on at once; others are told to come back.
 const REQUESTS_MAX: usize = 64;
+/// Those who read dead letters at once.
+const LOOKING_MAX: usize = 4;
 /// Connections at once; others are closed. Each is a file of the process, of which the log needs some too.
 const CONNECTIONS_MAX: usize = 256;
 /// Names a request in its answer.
@@ -73,6 +75,10 @@ pub(crate) struct Api {
     pub(crate) asks: Sender<Ask>,
     pub(crate) access: Access,
     working: Semaphore,
+    /// For those who read dead letters, which goes on when they do not wait for it.
+    looking: Arc<Semaphore>,
+    /// For whoever puts dead letters back, or discards some.
+    changing: Arc<Semaphore>,
 }
 
 #[derive(OpenApi)]
@@ -161,7 +167,7 @@ async fn bounded(State(api): State<Arc<Api>>, request: Request, next: Next) -> R
     let Ok(_working) = api.working.try_acquire() else {
         return Problem::busy().into_response();
     };
-    let time = if request.uri().path().ends_with("/reload") {
+    let time = if takes_its_time(request.uri().path()) {
         RELOAD_TIME
     } else {
         REQUEST_TIME
@@ -169,6 +175,17 @@ async fn bounded(State(api): State<Arc<Api>>, request: Request, next: Next) -> R
     tokio::time::timeout(time, next.run(request))
         .await
         .unwrap_or_else(|_| Problem::timed_out(time).into_response())
+}
+
+/// Reloads, and work on many dead letters.
+fn takes_its_time(path: &str) -> bool {
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    matches!(
+        parts.as_slice(),
+        ["v1", "reload"]
+            | ["v1", "pipelines", _, "reload"]
+            | ["v1", "pipelines", _, "dead-letters", "replay" | "discard"]
+    )
 }
 
 /// Takes connections, for ever.
@@ -227,6 +244,8 @@ pub(crate) fn serve(
         asks,
         access,
         working: Semaphore::new(REQUESTS_MAX),
+        looking: Arc::new(Semaphore::new(LOOKING_MAX)),
+        changing: Arc::new(Semaphore::new(1)),
     });
     std::thread::Builder::new()
         .name("api".to_owned())

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::args::PipelineArgs;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::pipelines::{Host, Pipeline};
+use crate::pipelines::{Host, Pipeline, try_sinks};
 use crate::reset::role_name;
 
 /// Check pipelines and their plugins without running them
@@ -33,6 +33,14 @@ pub(crate) fn run(args: &ValidateArgs, output: Output) -> Result<(), Failure> {
     for file in &args.files {
         match host.check(file, &args.pipeline, None) {
             Ok(pipeline) => {
+                if let Err(failure) = try_sinks(&pipeline.topology, file) {
+                    if output.is_json() {
+                        output.print(&value(file, None, &[]).to_string())?;
+                    }
+                    output.failure(&failure);
+                    wrong.get_or_insert(Failure::Invalid { file: file.clone() });
+                    continue;
+                }
                 if !output.is_json() {
                     output.diagnostics(&pipeline.warnings);
                 }

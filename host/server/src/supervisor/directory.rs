@@ -15,7 +15,8 @@ impl Supervisor {
     /// Reloads what has changed, starts pipelines that are new in a directory, and stops those that are
     /// gone from one.
     pub(super) fn look_at_files(&mut self) {
-        for index in 0..self.running.len() {
+        // From the end: one that goes moves those behind it.
+        for index in (0..self.running.len()).rev() {
             let one = &mut self.running[index];
             if one.ended || !one.files.have_changed() {
                 continue;

@@ -312,7 +312,7 @@ impl Supervisor {
             taps: before.map(|one| one.taps.clone()).unwrap_or_default(),
         };
         // What somebody has paused stays so when it is started again.
-        run.control.pause(before.is_some_and(|one| one.control.is_paused()));
+        run.control.pause(before.is_some_and(|one| one.control.was_paused()));
         let prints = pipeline
             .topology
             .deliveries
@@ -460,6 +460,12 @@ impl Supervisor {
         one.ended = true;
         one.progress.finish();
         let name = Arc::clone(one.name());
+        // All of them end: none is waited for longer than the others.
+        let deadline = self.requested.deadline();
+        let failed = result.is_err().then(|| Instant::now() + self.settings.shutdown_timeout);
+        if let Some(deadline) = deadline.or(failed) {
+            self.listeners.end(deadline);
+        }
         self.listeners.close(&name);
         let why = result.as_ref().err().map(ToString::to_string);
         self.board.update(&name, |entry| entry.ended = Some(why));

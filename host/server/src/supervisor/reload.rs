@@ -233,9 +233,10 @@ impl Supervisor {
     /// New versions of transforms, between two batches.
     fn replace(&mut self, index: usize, prepared: Prepared, changes: Vec<diff::Change>) -> Result<Done, Done> {
         let Prepared { pipeline, made, .. } = prepared;
-        let trial = Trial::of(&self.running[index], &pipeline, &made);
+        let new = Trial::of(&self.running[index], &pipeline, &made);
         let pause = self.take_over(index, pipeline, made)?;
-        self.running[index].trial = trial;
+        let one = &mut self.running[index];
+        one.trial = Trial::after(one.trial.take(), new, &one.made);
         Ok(Done::of(Outcome::Applied, changes, pause))
     }
 
@@ -255,7 +256,7 @@ impl Supervisor {
                         replaced.waiting
                     );
                 }
-                one.files = pipeline.files();
+                one.files = pipeline.files().as_of(&one.files);
                 one.pipeline = pipeline;
                 one.made = made;
                 let (topology, made) = (Arc::clone(&one.pipeline.topology), &one.made);

@@ -1,7 +1,7 @@
 //! New versions on trial: one that fails too often is taken back, and the version before it runs again.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use plugin::Linked;
@@ -21,12 +21,12 @@ pub(super) struct Trial {
     /// What ran before it.
     pipeline: Pipeline,
     made: Made,
-    since: Instant,
     /// The transforms that it has changed.
     watched: Vec<Watched>,
 }
 
 struct Watched {
+    since: Instant,
     rule: Rollback,
     linked: Linked,
 }
@@ -42,6 +42,7 @@ impl Trial {
             .filter(|(_, linked)| old.made.linked.iter().all(|before| !before.is_same(linked)))
             .filter_map(|(node, linked)| {
                 Some(Watched {
+                    since: Instant::now(),
                     rule: node.rollback?,
                     linked: linked.clone(),
                 })
@@ -50,27 +51,42 @@ impl Trial {
         (!watched.is_empty()).then(|| Self {
             pipeline: old.pipeline.clone(),
             made: old.made.clone(),
-            since: Instant::now(),
             watched,
         })
     }
 
+    /// What is watched after another reload: what it has changed, and what is on trial since an earlier one and runs
+    /// on. The version before the first of them is the one that comes back.
+    pub(super) fn after(earlier: Option<Self>, new: Option<Self>, made: &Made) -> Option<Self> {
+        let Some(mut earlier) = earlier.filter(|trial| !trial.is_over()) else {
+            return new;
+        };
+        earlier
+            .watched
+            .retain(|one| made.linked.iter().any(|linked| linked.is_same(&one.linked)));
+        if earlier.watched.is_empty() {
+            return new;
+        }
+        earlier.watched.extend(new.into_iter().flat_map(|new| new.watched));
+        Some(earlier)
+    }
+
     fn is_over(&self) -> bool {
-        let longest = self.watched.iter().map(|one| one.rule.within).max();
-        self.since.elapsed() > longest.unwrap_or(Duration::ZERO)
+        self.watched.iter().all(|one| one.since.elapsed() > one.rule.within)
     }
 
     /// What is wrong with the new version, once that is certain. `standing`: the nodes at which partitions stand still.
     fn verdict(&self, standing: &[String]) -> Option<Problem> {
         self.watched
             .iter()
-            .filter(|one| self.since.elapsed() <= one.rule.within)
-            .find_map(|one| one.verdict(self.since.elapsed(), standing))
+            .filter(|one| one.since.elapsed() <= one.rule.within)
+            .find_map(|one| one.verdict(standing))
     }
 }
 
 impl Watched {
-    fn verdict(&self, after: Duration, standing: &[String]) -> Option<Problem> {
+    fn verdict(&self, standing: &[String]) -> Option<Problem> {
+        let after = self.since.elapsed();
         let name = self.linked.transform();
         let usage = self.linked.usage();
         let failed = usage.failed_records + usage.convicting_calls();
@@ -125,6 +141,8 @@ impl Supervisor {
         let one = &self.running[index];
         let (file, name) = (one.pipeline.file.clone(), Arc::clone(one.name()));
         let changes = diff::changes(&one.pipeline, &one.made.linked, &trial.pipeline, &trial.made.linked);
+        // What was taken back is not tried again until one of its files changes, or of what runs again.
+        let files = self.running[index].files.clone();
         let done = match self.take_over(index, trial.pipeline, trial.made) {
             Ok(pause) => Done {
                 problems: vec![why],
@@ -135,8 +153,7 @@ impl Supervisor {
                 done
             }
         };
-        // What the files hold now is what was taken back: it is not tried again until they change.
-        self.running[index].files.look_again();
+        self.running[index].files.add(files);
         let receipt = self.receipt(at, began, name, file, Cause::Rollback, done);
         self.keep(receipt);
     }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 type Seen = Option<(u64, u64, i64, i64, u64)>;
 
 /// The files that a pipeline was made of.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Files {
     seen: BTreeMap<PathBuf, Seen>,
     /// What was seen the last time, if that differs: a file may be half written.
@@ -33,6 +33,21 @@ impl Files {
             seen: BTreeMap::from([(path.to_owned(), None)]),
             unsettled: None,
         }
+    }
+
+    /// What was known of these files at an earlier look counts: what was written since is another change.
+    pub(crate) fn as_of(mut self, earlier: &Self) -> Self {
+        for (path, seen) in &mut self.seen {
+            if let Some(before) = earlier.seen.get(path) {
+                *seen = *before;
+            }
+        }
+        self
+    }
+
+    /// Others are looked at too, as of when they were looked at last.
+    pub(crate) fn add(&mut self, others: Self) {
+        self.seen.extend(others.seen);
     }
 
     /// From now on, what is there now is what is known.

@@ -237,7 +237,10 @@ impl App {
                 .parse::<IpAddr>()
                 .is_ok_and(|ip| ip.is_loopback() || ip == address.ip());
         let origin = text(header::ORIGIN).map(|origin| origin.split_once("://").map_or(origin, |(_, rest)| rest));
-        if is_ours && origin.is_none_or(|origin| origin == host) {
+        // Browsers say where a request comes from that has no origin, an image's say.
+        let is_of_page = text(header::HeaderName::from_static("sec-fetch-site"))
+            .is_some_and(|site| !matches!(site, "same-origin" | "none"));
+        if is_ours && !is_of_page && origin.is_none_or(|origin| origin == host) {
             return Ok(());
         }
         Err(problem(
