@@ -256,7 +256,7 @@ impl Supervisor {
                         replaced.waiting
                     );
                 }
-                one.files = pipeline.files().as_of(&one.files);
+                one.files = pipeline.files().seen_at(&one.files);
                 one.pipeline = pipeline;
                 one.made = made;
                 let (topology, made) = (Arc::clone(&one.pipeline.topology), &one.made);

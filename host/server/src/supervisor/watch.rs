@@ -36,7 +36,7 @@ impl Files {
     }
 
     /// What was known of these files at an earlier look counts: what was written since is another change.
-    pub(crate) fn as_of(mut self, earlier: &Self) -> Self {
+    pub(crate) fn seen_at(mut self, earlier: &Self) -> Self {
         for (path, seen) in &mut self.seen {
             if let Some(before) = earlier.seen.get(path) {
                 *seen = *before;
