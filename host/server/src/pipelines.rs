@@ -233,7 +233,6 @@ impl Host {
             in_order.push(link.clone());
             linked.insert(Arc::clone(&node.name), link);
         }
-        try_sinks(topology, file)?;
         let parts = Parts {
             linked,
             shadows: shadows.clone(),

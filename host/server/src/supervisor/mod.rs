@@ -37,7 +37,7 @@ use crate::cli::args::PipelineArgs;
 use crate::failure::Failure;
 use crate::incarnation;
 use crate::output::Output;
-use crate::pipelines::{Host, Made, Pipeline, open_state};
+use crate::pipelines::{Host, Made, Pipeline, open_state, try_sinks};
 use crate::progress::Progress;
 use crate::signals;
 use crate::traces;
@@ -280,6 +280,7 @@ impl Supervisor {
                 file: pipeline.file.clone(),
             });
         }
+        try_sinks(&pipeline.topology, &pipeline.file)?;
         let made = self
             .host
             .make(&pipeline.topology, &pipeline.file, &incarnation.text(), reuse)?;
