@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use record::Batch;
-use record::log::{Edge, Isolation, Log, LogError, LogEvent, NewTopic, PollLimit, Polled};
+use record::log::{Edge, Isolation, Log, LogError, LogEvent, PollLimit, Polled};
 use record::offset::{NextOffset, TopicPartition};
 use record::origin::{self, HEADER_PREFIX, TaskMark};
 use record::topology::{TopicRole, Topology};
@@ -20,6 +20,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::compose::TIMEOUT;
+use crate::incarnation;
 use crate::records::{bytes_value, headers_value};
 use crate::time;
 
@@ -438,7 +439,7 @@ impl<'a> DeadLetters<'a> {
         let mut done = Done::default();
         let mut seen = HashSet::new();
         let fates = self.fates()?;
-        self.make_control_topic()?;
+        incarnation::make_topic(self.log, self.control_topic, self.plan.replication)?;
         let id = self.id()?;
         self.each(wanted, &mut |found| {
             let mut back: Vec<Back> = Vec::new();
@@ -477,7 +478,7 @@ impl<'a> DeadLetters<'a> {
     pub(crate) fn discard(&self, wanted: &[At]) -> Result<Done, LogError> {
         let mut done = Done::default();
         let mut seen = HashSet::new();
-        self.make_control_topic()?;
+        incarnation::make_topic(self.log, self.control_topic, self.plan.replication)?;
         let id = self.id()?;
         self.each(wanted, &mut |found| {
             let places: Vec<At> = found.iter().map(Found::at).collect();
@@ -559,16 +560,6 @@ impl<'a> DeadLetters<'a> {
     fn id(&self) -> Result<String, LogError> {
         let info = self.log.topics(&[&self.topic], TIMEOUT)?.into_iter().next().flatten();
         Ok(info.map(|info| info.id).unwrap_or_default())
-    }
-
-    fn make_control_topic(&self) -> Result<(), LogError> {
-        let topic = NewTopic {
-            name: self.control_topic.to_owned(),
-            partitions: 1,
-            replication: self.plan.replication,
-            config: vec![("cleanup.policy".to_owned(), "compact".to_owned())],
-        };
-        self.log.create_topics(&[topic], TIMEOUT)
     }
 
     /// Writes down what was done.

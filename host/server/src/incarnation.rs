@@ -108,6 +108,20 @@ pub(crate) fn read(log: &dyn Log, topic: &str) -> Result<Incarnation, LogError> 
     })
 }
 
+/// Creates a control topic when there is none.
+///
+/// # Errors
+/// The log.
+pub(crate) fn make_topic(log: &dyn Log, topic: &str, replication: Option<u16>) -> Result<(), LogError> {
+    let topic = NewTopic {
+        name: topic.to_owned(),
+        partitions: 1,
+        replication,
+        config: vec![("cleanup.policy".to_owned(), "compact".to_owned())],
+    };
+    log.create_topics(&[topic], TIMEOUT)
+}
+
 /// Writes the incarnation to a control topic, and creates it when there is none.
 ///
 /// # Errors
@@ -118,15 +132,7 @@ pub(crate) fn write(
     replication: Option<u16>,
     incarnation: &Incarnation,
 ) -> Result<(), LogError> {
-    log.create_topics(
-        &[NewTopic {
-            name: topic.to_owned(),
-            partitions: 1,
-            replication,
-            config: vec![("cleanup.policy".to_owned(), "compact".to_owned())],
-        }],
-        TIMEOUT,
-    )?;
+    make_topic(log, topic, replication)?;
     let value = serde_json::to_vec(incarnation).map_err(|e| LogError::Fatal { what: e.to_string() })?;
     let mut batch = Batch::new(topic.into(), 0);
     batch.push(Some(KEY), Some(&value), time::now());

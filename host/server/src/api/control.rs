@@ -7,11 +7,10 @@ use axum::extract::{Path, State};
 
 use super::Api;
 use super::problem::Problem;
-use super::routes::unknown;
 use super::views::Pipeline;
 
 fn set(api: &Api, name: &str, is_paused: bool) -> Result<Json<Pipeline>, Problem> {
-    let entry = api.board.entry(name).ok_or_else(|| unknown(name))?;
+    let entry = api.entry(name)?;
     if entry.ended.is_some() {
         return Err(Problem::conflict(
             format!("pipeline `{name}` has ended"),

@@ -12,7 +12,6 @@ use utoipa::{IntoParams, ToSchema};
 use super::Api;
 use super::extract::{Body, Params};
 use super::problem::Problem;
-use super::routes::unknown;
 use crate::board::Entry;
 use crate::dead_letters::{self, AT_ONCE_MAX, At, DeadLetters, Done, Letter, Letters};
 
@@ -75,10 +74,6 @@ fn change(api: &Api) -> Result<OwnedSemaphorePermit, Problem> {
     })
 }
 
-fn entry(api: &Api, name: &str) -> Result<Entry, Problem> {
-    api.board.entry(name).ok_or_else(|| unknown(name))
-}
-
 /// The dead letters
 ///
 /// The newest first, by partition of their topic.
@@ -94,7 +89,7 @@ pub(super) async fn list(
     Path(name): Path<String>,
     Params(page): Params<Page>,
 ) -> Result<Json<Letters>, Problem> {
-    let entry = entry(&api, &name)?;
+    let entry = api.entry(&name)?;
     let limit = page.limit.unwrap_or(LIMIT);
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(Problem::bad_parameter(format!(
@@ -128,7 +123,7 @@ pub(super) async fn show(
     State(api): State<Arc<Api>>,
     Path((name, partition, offset)): Path<(String, String, String)>,
 ) -> Result<Json<Letter>, Problem> {
-    let entry = entry(&api, &name)?;
+    let entry = api.entry(&name)?;
     let place = format!("{partition}:{offset}");
     let none = || {
         Problem::not_found(
@@ -192,7 +187,7 @@ pub(super) async fn replay(
     Path(name): Path<String>,
     Body(body): Body<Chosen>,
 ) -> Result<Json<Done>, Problem> {
-    let entry = entry(&api, &name)?;
+    let entry = api.entry(&name)?;
     let wanted = Wanted::of(body)?;
     let done = ask(entry, change(&api)?, move |all| all.replay(&wanted.places(all)?)).await?;
     tracing::info!(pipeline = name, "{} dead letters were put back", done.done);
@@ -219,7 +214,7 @@ pub(super) async fn discard(
     Path(name): Path<String>,
     Body(body): Body<Chosen>,
 ) -> Result<Json<Done>, Problem> {
-    let entry = entry(&api, &name)?;
+    let entry = api.entry(&name)?;
     let wanted = Wanted::of(body)?;
     let done = ask(entry, change(&api)?, move |all| all.discard(&wanted.places(all)?)).await?;
     tracing::info!(pipeline = name, "{} dead letters were discarded", done.done);

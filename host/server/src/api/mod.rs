@@ -37,7 +37,7 @@ use utoipa_axum::routes;
 
 pub(crate) use guard::Access;
 
-use crate::board::Board;
+use crate::board::{Board, Entry};
 use crate::failure::Failure;
 use crate::supervisor::receipt::Receipt;
 use problem::Problem;
@@ -79,6 +79,18 @@ pub(crate) struct Api {
     looking: Arc<Semaphore>,
     /// For whoever puts dead letters back, or discards some.
     changing: Arc<Semaphore>,
+}
+
+impl Api {
+    /// A pipeline of this process.
+    fn entry(&self, name: &str) -> Result<Entry, Problem> {
+        self.board.entry(name).ok_or_else(|| {
+            Problem::not_found(
+                format!("there is no pipeline `{name}` in this process"),
+                "GET /v1/pipelines lists them",
+            )
+        })
+    }
 }
 
 #[derive(OpenApi)]

@@ -13,7 +13,6 @@ use record::view::PipelineViews;
 use super::Api;
 use super::extract::Params;
 use super::problem::Problem;
-use super::routes::unknown;
 use super::state::{beside, unknown_transform};
 use crate::time;
 
@@ -75,7 +74,7 @@ async fn answer(
     uri: &Uri,
     parameters: Vec<(String, String)>,
 ) -> Result<Response, Problem> {
-    let entry = api.board.entry(name).ok_or_else(|| unknown(name))?;
+    let entry = api.entry(name)?;
     let linked = entry.linked.iter().find(|linked| **linked.transform() == *transform);
     let linked = linked.cloned().ok_or_else(|| unknown_transform(&entry, transform))?;
     if entry.ended.is_some() {

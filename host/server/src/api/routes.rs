@@ -75,13 +75,6 @@ pub(super) async fn pipelines(State(api): Shared) -> Json<Pipelines> {
     Json(Pipelines { pipelines })
 }
 
-pub(super) fn unknown(name: &str) -> Problem {
-    Problem::not_found(
-        format!("there is no pipeline `{name}` in this process"),
-        "GET /v1/pipelines lists them",
-    )
-}
-
 /// One pipeline
 #[utoipa::path(get, path = "/v1/pipelines/{name}", params(("name" = String, Path, description = "Its name")), responses(
     (status = 200, body = Pipeline),
@@ -89,7 +82,7 @@ pub(super) fn unknown(name: &str) -> Problem {
     (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn pipeline(State(api): Shared, Path(name): Path<String>) -> Result<Json<Pipeline>, Problem> {
-    let entry = api.board.entry(&name).ok_or_else(|| unknown(&name))?;
+    let entry = api.entry(&name)?;
     Ok(Json(Pipeline::of(&entry)))
 }
 
@@ -126,7 +119,7 @@ async fn reloaded(api: &Api, pipeline: Option<Arc<str>>) -> Result<Json<Receipts
     (status = 503, description = "The process is about to end, or has too much to do", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn reload(State(api): Shared, Path(name): Path<String>) -> Result<Json<Receipts>, Problem> {
-    let entry = api.board.entry(&name).ok_or_else(|| unknown(&name))?;
+    let entry = api.entry(&name)?;
     reloaded(&api, Some(Arc::clone(entry.name()))).await
 }
 

@@ -13,7 +13,6 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::extract::Params;
 use super::problem::Problem;
-use super::routes::unknown;
 use super::{Api, format};
 use crate::board::Entry;
 
@@ -155,7 +154,7 @@ pub(super) async fn list(
     State(api): Shared,
     Path((name, transform)): Path<(String, String)>,
 ) -> Result<Json<Stores>, Problem> {
-    let entry = api.board.entry(&name).ok_or_else(|| unknown(&name))?;
+    let entry = api.entry(&name)?;
     let stores = stores(&entry, &transform)?
         .into_iter()
         .map(|store| Store {
@@ -194,7 +193,7 @@ pub(super) async fn read(
     Path((name, transform, store)): Path<(String, String, String)>,
     Params(which): Params<Which>,
 ) -> Result<Json<Found>, Problem> {
-    let entry = api.board.entry(&name).ok_or_else(|| unknown(&name))?;
+    let entry = api.entry(&name)?;
     let all = stores(&entry, &transform)?;
     let spec = all.iter().find(|spec| spec.name == store).copied().cloned();
     let Some(spec) = spec else {

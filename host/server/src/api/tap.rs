@@ -17,7 +17,6 @@ use utoipa::{IntoParams, ToSchema};
 use super::Api;
 use super::extract::Params;
 use super::problem::Problem;
-use super::routes::unknown;
 use crate::records::{bytes_value, headers_value};
 
 /// Records a second, where nothing is said.
@@ -105,7 +104,7 @@ pub(super) async fn tap(
     Path((name, node)): Path<(String, String)>,
     Params(filter): Params<Filter>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
-    let entry = api.board.entry(&name).ok_or_else(|| unknown(&name))?;
+    let entry = api.entry(&name)?;
     let (nodes, _) = super::flow::graph(&entry);
     if nodes.iter().all(|one| *one.name != *node) {
         let names: Vec<&str> = nodes.iter().map(|one| &*one.name).collect();
