@@ -223,6 +223,16 @@ impl Batch {
         self.origins.clear();
     }
 
+    /// Those of `emitted`'s records that left by `port`, as a batch of the place of `parents`: see
+    /// [`Self::extend_from_port`].
+    #[must_use]
+    pub fn of_port(emitted: &Emitted, port: u8, parents: &Self) -> Self {
+        let mut batch = Self::new(Arc::clone(&parents.topic), parents.partition);
+        batch.extend_from_port(emitted, port, parents);
+        batch.headers.finish(batch.timestamps.len());
+        batch
+    }
+
     /// Appends those of `emitted`'s records that left by `port` to this batch, with what they
     /// inherit from `parents` (the batch that `emitted` was made from) filled in. `emitted` must
     /// have passed [`Emitted::check`].

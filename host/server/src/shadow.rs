@@ -243,9 +243,7 @@ impl Pair {
         let mut parents = batch.clone();
         parents.roots = (0..batch.len() as u32).collect();
         for port in 0..self.ports {
-            let mut out = Batch::new(Arc::clone(&batch.topic), batch.partition);
-            out.extend_from_port(emitted, port as u8, &parents);
-            out.headers.finish(out.timestamps.len());
+            let out = Batch::of_port(emitted, port as u8, &parents);
             for i in 0..out.len() {
                 let outputs: &mut Vec<Value> = &mut of[out.root(i)];
                 if outputs.len() < OUTPUTS_MAX {

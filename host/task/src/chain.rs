@@ -93,9 +93,7 @@ impl Watch {
             return;
         }
         for (port, description) in node.description.ports.iter().enumerate() {
-            let mut out = Batch::new(Arc::clone(&batch.topic), batch.partition);
-            out.extend_from_port(emitted, port as u8, batch);
-            out.headers.finish(out.timestamps.len());
+            let out = Batch::of_port(emitted, port as u8, batch);
             self.taps.show(&node.name, Some(&description.name), &out, Some(input));
         }
     }
@@ -409,12 +407,10 @@ impl Step {
             let Some((last, others)) = targets.split_last() else {
                 continue;
             };
-            let mut batch = Batch::new(Arc::clone(&parents.topic), parents.partition);
-            batch.extend_from_port(emitted, port as u8, parents);
+            let batch = Batch::of_port(emitted, port as u8, parents);
             if batch.is_empty() {
                 continue;
             }
-            batch.headers.finish(batch.timestamps.len());
             for target in others {
                 self.arrive(target, batch.clone());
             }

@@ -41,18 +41,17 @@ impl Worker {
             return Ok(true);
         }
         let began = Instant::now();
-        let committed = self.commit_now();
+        let committed = self.try_to_commit();
         self.shared.observer.commit_time.observe(began.elapsed(), 1);
-        let mut times = std::mem::take(&mut self.uncommitted);
         if let Ok(true) = committed {
-            self.shared.observer.latency.observe_ages(&times, now_ms());
+            self.shared.observer.latency.observe_ages(&self.uncommitted, now_ms());
         }
-        times.clear();
-        self.uncommitted = times;
+        self.uncommitted.clear();
         committed
     }
 
-    fn commit_now(&mut self) -> Result<bool, Stop> {
+    /// As [`Self::commit_unless_rolled_back`], of what is there; not measured.
+    fn try_to_commit(&mut self) -> Result<bool, Stop> {
         let positions = self.positions();
         if let Err(error) = self.write_sources_again() {
             self.refused(error)?;

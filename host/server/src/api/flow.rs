@@ -146,9 +146,9 @@ impl Graph<'_> {
                 }
             }
         }
+        let failures = entry.observer.failures();
         for delivery in &plan.deliveries {
             let name = &delivery.connector.name;
-            let failures = entry.observer.failures();
             let node = NodeView {
                 name: Arc::clone(name),
                 kind: Kind::Sink,
