@@ -20,9 +20,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::compose::TIMEOUT;
-use crate::incarnation;
+use crate::control_topic;
 use crate::records::{bytes_value, headers_value};
-use crate::time;
 
 /// So many letters are looked at beyond those that are wanted, since offsets have gaps.
 const MARGIN: i64 = 64;
@@ -272,16 +271,14 @@ impl<'a> DeadLetters<'a> {
     fn fates(&self) -> Result<HashMap<At, Fate>, LogError> {
         let mut fates = HashMap::new();
         let id = self.id()?;
-        self.read(&self.edges(self.control_topic)?, &mut |found| {
-            let key = found.batch.keys.get(found.i);
-            if let Some(at) = key.and_then(|key| place_of_mark(key, &id)) {
-                let value = found.batch.values.get(found.i);
-                match value.and_then(|value| serde_json::from_slice(value).ok()) {
+        control_topic::read(self.log, self.control_topic, &mut |noted| {
+            if let Some(at) = place_of_mark(noted.key, &id) {
+                match noted.json("what was done with a dead letter")? {
                     Some(fate) => fates.insert(at, fate),
                     None => fates.remove(&at),
                 };
             }
-            ControlFlow::Continue(())
+            Ok(())
         })?;
         Ok(fates)
     }
@@ -439,7 +436,7 @@ impl<'a> DeadLetters<'a> {
         let mut done = Done::default();
         let mut seen = HashSet::new();
         let fates = self.fates()?;
-        incarnation::make_topic(self.log, self.control_topic, self.plan.replication)?;
+        control_topic::make(self.log, self.control_topic, self.plan.replication)?;
         let id = self.id()?;
         self.each(wanted, &mut |found| {
             let mut back: Vec<Back> = Vec::new();
@@ -478,7 +475,7 @@ impl<'a> DeadLetters<'a> {
     pub(crate) fn discard(&self, wanted: &[At]) -> Result<Done, LogError> {
         let mut done = Done::default();
         let mut seen = HashSet::new();
-        incarnation::make_topic(self.log, self.control_topic, self.plan.replication)?;
+        control_topic::make(self.log, self.control_topic, self.plan.replication)?;
         let id = self.id()?;
         self.each(wanted, &mut |found| {
             let places: Vec<At> = found.iter().map(Found::at).collect();
@@ -564,18 +561,9 @@ impl<'a> DeadLetters<'a> {
 
     /// Writes down what was done.
     fn mark(&self, id: &str, places: &[At], fate: Fate) -> Result<(), LogError> {
-        if places.is_empty() {
-            return Ok(());
-        }
-        let value = serde_json::to_vec(&fate).map_err(|error| LogError::Fatal {
-            what: error.to_string(),
-        })?;
-        let mut batch = Batch::new(self.control_topic.into(), 0);
-        for at in places {
-            batch.push(Some(mark_of(id, *at).as_bytes()), Some(&value), time::now());
-        }
-        self.log
-            .append(self.control_topic, &batch, &vec![0; places.len()], TIMEOUT)
+        let value = control_topic::encoded(&fate)?;
+        let marks: Vec<_> = places.iter().map(|at| (mark_of(id, *at), Some(value.clone()))).collect();
+        control_topic::write(self.log, self.control_topic, &marks)
     }
 }
 

@@ -2,9 +2,9 @@
 //!
 //! Sinks keep it beside their guards (the offsets table, the `_wasmill` field): after a reset the
 //! same offsets of the same topics come again and must be written again, so guards of an earlier
-//! incarnation do not count. It lives in the pipeline's control topic (`<pipeline>-control`,
-//! compacted, one partition) under the key `incarnation`, because committed offsets expire and a
-//! reset deletes them. No topic or no record is incarnation `0`.
+//! incarnation do not count. It lives in the pipeline's [control topic](crate::control_topic) under the key
+//! `incarnation`, because committed offsets expire and a reset deletes them. No topic or no record is
+//! incarnation `0`.
 //!
 //! A reset takes several steps, so it writes the new incarnation twice: as unfinished before the
 //! first step, as finished after the last. A pipeline does not start in between.
@@ -15,15 +15,10 @@
 //!                             +----+ reset again
 //! ```
 
-use std::time::Instant;
-
-use record::Batch;
-use record::log::{Edge, Isolation, Log, LogError, LogEvent, NewTopic, PollLimit, Polled};
-use record::offset::TopicPartition;
+use record::log::{Log, LogError};
 use serde::{Deserialize, Serialize};
 
-use crate::compose::TIMEOUT;
-use crate::time;
+use crate::control_topic;
 
 const KEY: &[u8] = b"incarnation";
 
@@ -66,60 +61,13 @@ impl Default for Incarnation {
 /// The log; `Fatal` when the record is none of ours.
 pub(crate) fn read(log: &dyn Log, topic: &str) -> Result<Incarnation, LogError> {
     let mut found = Incarnation::default();
-    if log.topics(&[topic], TIMEOUT)?.into_iter().next().flatten().is_none() {
-        return Ok(found);
-    }
-    let at = TopicPartition::new(topic, 0);
-    let start = log.offsets(std::slice::from_ref(&at), Edge::Start, TIMEOUT)?;
-    let mut reader = log.reader(Isolation::ReadCommitted)?;
-    let from: Vec<_> = std::iter::once(at).zip(start).collect();
-    reader.assign(&from)?;
-    let deadline = Instant::now() + TIMEOUT;
-    let mut polled = Polled::default();
-    while Instant::now() < deadline {
-        polled.clear();
-        reader.poll(
-            deadline.saturating_duration_since(Instant::now()),
-            PollLimit::default(),
-            &mut polled,
-        )?;
-        for batch in &polled.batches {
-            for i in (0..batch.len()).filter(|i| batch.keys.get(*i) == Some(KEY)) {
-                found = match batch.values.get(i) {
-                    None => Incarnation::default(),
-                    Some(value) => serde_json::from_slice(value).map_err(|e| LogError::Fatal {
-                        what: format!(
-                            "record {} of topic `{topic}` is not an incarnation: {e}; is the topic used by another program?",
-                            batch.offsets.get(i).copied().unwrap_or(-1)
-                        ),
-                    })?,
-                };
-            }
+    control_topic::read(log, topic, &mut |noted| {
+        if noted.key == KEY {
+            found = noted.json("an incarnation")?.unwrap_or_default();
         }
-        if polled.events.iter().any(|event| matches!(event, LogEvent::End { .. })) {
-            return Ok(found);
-        }
-    }
-    Err(LogError::Retriable {
-        what: format!(
-            "topic `{topic}` could not be read to its end in {} s",
-            TIMEOUT.as_secs()
-        ),
-    })
-}
-
-/// Creates a control topic when there is none.
-///
-/// # Errors
-/// The log.
-pub(crate) fn make_topic(log: &dyn Log, topic: &str, replication: Option<u16>) -> Result<(), LogError> {
-    let topic = NewTopic {
-        name: topic.to_owned(),
-        partitions: 1,
-        replication,
-        config: vec![("cleanup.policy".to_owned(), "compact".to_owned())],
-    };
-    log.create_topics(&[topic], TIMEOUT)
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 /// Writes the incarnation to a control topic, and creates it when there is none.
@@ -132,17 +80,16 @@ pub(crate) fn write(
     replication: Option<u16>,
     incarnation: &Incarnation,
 ) -> Result<(), LogError> {
-    make_topic(log, topic, replication)?;
-    let value = serde_json::to_vec(incarnation).map_err(|e| LogError::Fatal { what: e.to_string() })?;
-    let mut batch = Batch::new(topic.into(), 0);
-    batch.push(Some(KEY), Some(&value), time::now());
-    log.append(topic, &batch, &[0], TIMEOUT)
+    control_topic::make(log, topic, replication)?;
+    control_topic::write(log, topic, &[(KEY, Some(control_topic::encoded(incarnation)?))])
 }
 
 #[cfg(test)]
 mod tests {
+    use record::Batch;
+
     use super::*;
-    use crate::compose::{LogPlace, open_log};
+    use crate::compose::{LogPlace, TIMEOUT, open_log};
 
     #[test]
     fn it_rises_with_every_reset_and_a_broken_one_is_taken_up() {

@@ -9,7 +9,8 @@
 //! 2. the incarnation is raised and marked unfinished;
 //! 3. the groups are deleted, which the broker refuses while one has members;
 //! 4. internal topics are deleted, or emptied where Wasmill may not create them;
-//! 5. the incarnation is marked finished.
+//! 5. which plan was in force is forgotten: nothing of it is left;
+//! 6. the incarnation is marked finished.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use record::topology::{InternalTopics, TopicRole, Topology};
 
 use crate::compose::{self, TIMEOUT};
 use crate::failure::Failure;
+use crate::generation;
 use crate::incarnation::{self, Incarnation};
 
 /// A consumer group of the pipeline.
@@ -126,6 +128,7 @@ impl Reset {
                 .map_err(Failure::log(format!("cannot delete group `{}`", group.name)))?;
         }
         self.empty_topics(log)?;
+        generation::forget(log, &self.control).map_err(Failure::log("cannot forget which plan was in force"))?;
         write(&Incarnation {
             finished: true,
             ..raised

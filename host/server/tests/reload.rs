@@ -285,7 +285,7 @@ fn numbers_in(dir: &Path, topic: &str) -> Vec<u64> {
 /// letters, and nothing else is missing.
 #[test]
 fn a_version_that_fails_too_often_is_taken_back() {
-    for policy in ["dead_letter", "fail"] {
+    for (policy, restarts) in [("dead_letter", false), ("fail", false), ("dead_letter", true)] {
         let dir = tempfile::tempdir().unwrap();
         let toml = TRIAL.replace("dead_letter", policy);
         write(&dir.path().join("poison.wasm"), &plugin("poison"));
@@ -298,16 +298,22 @@ fn a_version_that_fails_too_often_is_taken_back() {
         write(&dir.path().join("poison.wasm"), &built_anew(&plugin("poison"), 1));
         process.signal("-HUP");
         assert_eq!(process.receipt()["outcome"], "applied");
-        write(&file, toml.replace("poison_every = 0", "poison_every = 20").as_bytes());
+        let (also, outcome, changes) = if restarts {
+            let also = toml.replace("partitions = 2", "partitions = 2\nworkers = 2");
+            (also, "restarted", "pipeline `trial`: workers; transform `pass`: config")
+        } else {
+            (toml.clone(), "applied", "transform `pass`: config")
+        };
+        write(&file, also.replace("poison_every = 0", "poison_every = 20").as_bytes());
         process.signal("-HUP");
-        assert_eq!(process.receipt()["outcome"], "applied");
+        assert_eq!(process.receipt()["outcome"], outcome);
         let back = process.receipt();
         assert_eq!(
             (&back["outcome"], &back["code"]),
             (&"rolled_back".into(), &"E0724".into()),
             "{back}"
         );
-        assert_eq!(back["changes"], "transform `pass`: config");
+        assert_eq!(back["changes"], changes);
         std::thread::sleep(Duration::from_secs(2));
         // It stays as it is until somebody asks.
         assert!(process.receipts.try_recv().is_err());

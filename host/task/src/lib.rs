@@ -57,6 +57,7 @@ pub use error::RunError;
 pub use observer::{Observer, PartitionFailure, Place, Shutdown, Snapshot};
 pub use plan::Parts;
 pub use stats::{Flow, Histogram, Lag, TIME_BOUNDS, Times};
+pub use start::{Member, members};
 pub use tap::{TapOptions, TapReader, Tapped, Taps};
 
 use plan::{LOOK_TIMEOUT, Shared};
@@ -161,7 +162,7 @@ pub fn run(run: Run) -> Result<Summary, RunError> {
 fn prepare(run: Run, began: Instant) -> Result<Arc<Shared>, RunError> {
     let topology = &Arc::clone(&run.topology);
     let client_id = start::client_id(&run.plan_hash, &run.process_id);
-    start::refuse_other_plan(&run.log, topology, &client_id)?;
+    start::refuse_other_plan(&run.log, topology, &run.plan_hash, &run.process_id)?;
     let infos = topics::ensure(topology, &run.log)?;
     let mut readers = HashMap::new();
     for (sub, plan) in topology.processes.iter().enumerate() {

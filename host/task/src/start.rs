@@ -28,35 +28,81 @@ pub(crate) fn instance_id(member: &str, topics: &[Arc<str>]) -> String {
     format!("{member}-{:08x}", murmur2(topics.join("\n").as_bytes()))
 }
 
+/// A process that runs a pipeline, as its groups know it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Member {
+    plan: String,
+    process: String,
+    /// Where it runs.
+    pub host: String,
+}
+
+impl Member {
+    /// `None`: it is none of ours.
+    fn of(client_id: &str, host: String) -> Option<Self> {
+        let (plan, process) = client_id.strip_prefix(CLIENT_PREFIX)?.split_once('-')?;
+        Some(Self {
+            plan: plan.to_owned(),
+            process: process.to_owned(),
+            host,
+        })
+    }
+
+    /// Whether it runs the plan with this hash.
+    #[must_use]
+    pub fn has_plan(&self, hash: &str) -> bool {
+        client_id(hash, "") == client_id(&self.plan, "")
+    }
+
+    /// Whether it is the process with this id.
+    #[must_use]
+    pub fn is_process(&self, id: &str) -> bool {
+        client_id("", id) == client_id("", &self.process)
+    }
+}
+
+impl std::fmt::Display for Member {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}` on {}", client_id(&self.plan, &self.process), self.host)
+    }
+}
+
+/// The processes that run a pipeline, each once. One that has died is among them until its session ends.
+///
+/// # Errors
+/// The log.
+pub fn members(log: &dyn Log, topology: &Topology) -> Result<Vec<Member>, LogError> {
+    let mut members = Vec::new();
+    // A pipeline without transforms may have members in its sinks' groups only.
+    for group in std::iter::once(&topology.pipeline).chain(topology.deliveries.iter().map(|plan| &plan.group)) {
+        let found = log.group_members(group, LOG_TIMEOUT)?;
+        members.extend(found.into_iter().filter_map(|one| Member::of(&one.client_id, one.host)));
+    }
+    members.sort();
+    members.dedup();
+    Ok(members)
+}
+
 /// Refuses to run beside a process with another plan of the same name. A member of our own process id
 /// is dead (its state directory is ours now), whatever its plan was.
-pub(crate) fn refuse_other_plan(log: &Arc<dyn Log>, topology: &Topology, own: &str) -> Result<(), RunError> {
-    let parts = |id: &str| -> Option<(String, String)> {
-        let (plan, process) = id.strip_prefix(CLIENT_PREFIX)?.split_once('-')?;
-        Some((plan.to_owned(), process.to_owned()))
-    };
-    // A pipeline without transforms may have members in its sinks' groups only.
-    let mut members = Vec::new();
-    for group in std::iter::once(&topology.pipeline).chain(topology.deliveries.iter().map(|plan| &plan.group)) {
-        let found = log
-            .group_members(group, LOG_TIMEOUT)
-            .map_err(RunError::log("looking for other members of the group"))?;
-        members.extend(found);
+pub(crate) fn refuse_other_plan(
+    log: &Arc<dyn Log>,
+    topology: &Topology,
+    plan_hash: &str,
+    process_id: &str,
+) -> Result<(), RunError> {
+    let members = members(&**log, topology).map_err(RunError::log("looking for other members of the group"))?;
+    let other = members
+        .into_iter()
+        .find(|member| !member.has_plan(plan_hash) && !member.is_process(process_id));
+    match other {
+        None => Ok(()),
+        Some(other) => Err(RunError::OtherPlan {
+            pipeline: topology.pipeline.to_string(),
+            client_id: client_id(&other.plan, &other.process),
+            host: other.host,
+        }),
     }
-    let own = parts(own);
-    for member in members {
-        if let (Some((other_plan, other_process)), Some((plan, process))) = (parts(&member.client_id), &own)
-            && other_plan != *plan
-            && other_process != *process
-        {
-            return Err(RunError::OtherPlan {
-                pipeline: topology.pipeline.to_string(),
-                client_id: member.client_id,
-                host: member.host,
-            });
-        }
-    }
-    Ok(())
 }
 
 /// Commits the start positions of a group that has none yet. `from` is `--from`.

@@ -12,7 +12,8 @@ use crate::supervisor::receipt::{Outcome, Receipt};
 
 /// Reload pipelines of a process that runs
 ///
-/// Shows the receipt of each. The exit code is 1 when one is refused: what ran before runs on.
+/// Shows the receipt of each. The exit code is 1 when one is refused: what ran before runs on. One that waits does so
+/// for other processes of its pipeline, which do not have the new plan yet.
 #[derive(Args, Debug)]
 pub(crate) struct ReloadArgs {
     /// The pipeline [default: all of the process]
@@ -43,6 +44,11 @@ pub(crate) fn run(args: &ReloadArgs, output: Output) -> Result<(), Failure> {
     });
     let text = output.table(&["reload", "pipeline", "was", "stood still ms", "changes"], rows);
     output.result(&text, &serde_json::json!({ "receipts": receipts }))?;
+    for receipt in receipts.iter().filter(|receipt| receipt.outcome == Outcome::Waiting) {
+        for problem in &receipt.problems {
+            output.note(&format!("pipeline `{}` waits: {}", receipt.pipeline, problem.message));
+        }
+    }
     match receipts.iter().find(|receipt| receipt.outcome == Outcome::Refused) {
         None => Ok(()),
         Some(refused) => Err(refusal(refused)),

@@ -18,7 +18,9 @@ impl Supervisor {
         // From the end: one that goes moves those behind it.
         for index in (0..self.running.len()).rev() {
             let one = &mut self.running[index];
-            if one.ended || !one.files.have_changed() {
+            // What is written while plans are switched is looked at when that is done.
+            let is_switching = one.switch.as_ref().is_some_and(|switch| !switch.is_waiting());
+            if one.ended || is_switching || !one.files.have_changed() {
                 continue;
             }
             let file = one.pipeline.file.clone();

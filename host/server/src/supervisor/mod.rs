@@ -3,6 +3,7 @@
 //! One thread (the command's own) does all of it, in turns: ends of pipelines, requests to reload, a look
 //! at the files. Records flow on threads of their own meanwhile.
 
+mod admission;
 pub(crate) mod diff;
 mod directory;
 mod kept;
@@ -10,7 +11,9 @@ mod listeners;
 mod places;
 pub(crate) mod receipt;
 mod reload;
+mod restart;
 mod summary;
+mod switch;
 mod trial;
 pub(crate) mod watch;
 
@@ -44,6 +47,7 @@ use crate::traces;
 use listeners::Listeners;
 use places::{check_skips, files_of, load_all};
 use receipt::{Cause, Receipt};
+use switch::Switch;
 use trial::Trial;
 use watch::Files;
 
@@ -89,6 +93,8 @@ struct Running {
     made: Made,
     /// What it was before the last reload, while that is on trial.
     trial: Option<Trial>,
+    /// On its way to another plan, with the other processes that run it.
+    switch: Option<Switch>,
     files: Files,
     /// Each start of a pipeline is another run.
     run: u64,
@@ -266,7 +272,8 @@ impl Supervisor {
     fn prepare(&mut self, pipeline: Pipeline, reuse: &[Linked]) -> Result<Prepared, Failure> {
         let (state, process_id) = open_state(&pipeline, self.settings.state_dir.as_deref())?;
         let log = self.host.log(&pipeline)?;
-        self.prepare_with(pipeline, reuse, Place { log, state, process_id })
+        let prepared = self.prepare_with(pipeline, reuse, Place { log, state, process_id })?;
+        self.admit(prepared)
     }
 
     fn prepare_with(&mut self, pipeline: Pipeline, reuse: &[Linked], place: Place) -> Result<Prepared, Failure> {
@@ -336,6 +343,7 @@ impl Supervisor {
             taps: run.taps.clone(),
             made,
             trial: None,
+            switch: None,
             pipeline,
             ended: false,
         };
@@ -436,7 +444,8 @@ impl Supervisor {
         let waits = self.settings.watch
             && !self.requested.is_requested()
             && self.settings.places.iter().any(|place| place.is_dir());
-        self.early_ends.is_empty() && !waits && self.running.iter().all(|one| one.ended)
+        let switches = !self.requested.is_requested() && self.running.iter().any(|one| one.switch.is_some());
+        self.early_ends.is_empty() && !waits && !switches && self.running.iter().all(|one| one.ended)
     }
 
     fn tick(&mut self) {
@@ -448,6 +457,7 @@ impl Supervisor {
         }
         if !self.requested.is_requested() {
             self.judge_trials();
+            self.step_switches();
             if self.settings.watch {
                 self.look_at_files();
             }
@@ -460,6 +470,9 @@ impl Supervisor {
         };
         one.ended = true;
         one.progress.finish();
+        if one.switch.as_mut().is_some_and(|switch| switch.on_end(&result)) {
+            return;
+        }
         let name = Arc::clone(one.name());
         // All of them end: none is waited for longer than the others.
         let deadline = self.requested.deadline();

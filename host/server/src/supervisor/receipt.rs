@@ -34,6 +34,8 @@ pub(crate) enum Outcome {
     Applied,
     /// The pipeline was stopped behind a commit, and started again as it is now.
     Restarted,
+    /// Other processes of the pipeline do not have the new version yet: the old one runs until they do.
+    Waiting,
     /// The new version is not taken; the old one runs on.
     Refused,
     /// The version before the last reload runs again, because the new one has failed too often.
@@ -51,6 +53,7 @@ impl Outcome {
             Self::Unchanged => "unchanged",
             Self::Applied => "applied",
             Self::Restarted => "restarted",
+            Self::Waiting => "waiting",
             Self::Refused => "refused",
             Self::RolledBack => "rolled_back",
             Self::Added => "added",
@@ -116,6 +119,15 @@ impl Receipt {
                 pause_ms = self.pause_ms,
                 took_ms = self.took_ms,
                 "reload"
+            ),
+            Some(problem) if self.outcome == Outcome::Waiting => tracing::info!(
+                reload = id,
+                pipeline,
+                outcome,
+                changes = changes.join("; "),
+                processes = self.problems.len(),
+                "reload waits for other processes: {}",
+                problem.message
             ),
             Some(problem) if self.outcome == Outcome::RolledBack => tracing::error!(
                 reload = id,

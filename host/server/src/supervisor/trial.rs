@@ -1,15 +1,17 @@
 //! New versions on trial: one that fails too often is taken back, and the version before it runs again.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use plugin::Linked;
 use record::topology::Rollback;
 
 use super::diff;
+use super::kept::differs_in_transforms_alone;
 use super::receipt::{Cause, Outcome, Problem};
 use super::reload::{Done, problem};
+use super::switch::NOT_TOGETHER;
 use super::{Running, Supervisor};
 use crate::pipelines::{Made, Pipeline};
 
@@ -133,6 +135,27 @@ impl Supervisor {
         }
     }
 
+    /// Goes back behind a restart. Answers how long records stood still.
+    fn restart_before(&mut self, index: usize, trial: Trial, changes: Vec<diff::Change>) -> Result<Duration, Done> {
+        let Trial { pipeline, made, .. } = trial;
+        let others = self.others(index, &pipeline).unwrap_or_default();
+        if let Some(other) = others.first() {
+            return Err(Done::refused(vec![problem(
+                NOT_TOGETHER,
+                format!(
+                    "process {other} runs the new plan too: take the change back in the files of all processes, so that \
+                     they go back together"
+                ),
+            )]));
+        }
+        let place = self.running[index].place.clone();
+        let prepared = self.prepare_with(pipeline, &made.linked, place)?;
+        let done = self.restart(index, prepared, changes, Cause::Rollback)?;
+        // It ran before: it is not on trial.
+        self.running[index].trial = None;
+        Ok(done.pause)
+    }
+
     fn roll_back(&mut self, index: usize, why: Problem) {
         let Some(trial) = self.running[index].trial.take() else {
             return;
@@ -143,7 +166,15 @@ impl Supervisor {
         let changes = diff::changes(&one.pipeline, &one.made.linked, &trial.pipeline, &trial.made.linked);
         // What was taken back is not tried again until one of its files changes, or of what runs again.
         let files = self.running[index].files.clone();
-        let done = match self.take_over(index, trial.pipeline, trial.made) {
+        let one = &self.running[index];
+        let fits = differs_in_transforms_alone(&one.pipeline, &trial.pipeline)
+            && one.control.fits(&trial.pipeline.topology.processes);
+        let taken_back = if fits {
+            self.take_over(index, trial.pipeline, trial.made)
+        } else {
+            self.restart_before(index, trial, changes.clone())
+        };
+        let done = match taken_back {
             Ok(pause) => Done {
                 problems: vec![why],
                 ..Done::of(Outcome::RolledBack, changes, pause)

@@ -247,6 +247,11 @@ pub struct Process {
 
 impl Process {
     pub fn run(dir: &Path, pipeline: &Path, name: &str, extra: &[&str]) -> Self {
+        Self::run_with(dir, pipeline, name, extra, &[])
+    }
+
+    /// With variables in its environment.
+    pub fn run_with(dir: &Path, pipeline: &Path, name: &str, extra: &[&str], env: &[(&str, String)]) -> Self {
         let log = dir.join(format!("{name}.log"));
         let out = std::fs::OpenOptions::new()
             .create(true)
@@ -260,6 +265,7 @@ impl Process {
             .arg(dir.join(format!("state-{name}")))
             .args(extra)
             .env("RUST_LOG", "info")
+            .envs(env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(out.try_clone().unwrap())
             .stderr(out)

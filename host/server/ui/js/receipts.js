@@ -6,7 +6,7 @@ import { count, millis, time } from "./format.js";
 import { badge } from "./icons.js";
 import { note, problem } from "./parts.js";
 
-const SHAPES = { applied: "running", restarted: "running", added: "running", unchanged: "idle", refused: "failed", removed: "stopped", rolled_back: "degraded" };
+const SHAPES = { applied: "running", restarted: "running", added: "running", unchanged: "idle", waiting: "degraded", refused: "failed", removed: "stopped", rolled_back: "degraded" };
 const CAUSES = { watch: "a file changed", signal: "SIGHUP", api: "asked for", rollback: "the new version has failed too often" };
 
 function element(receipt) {

@@ -1,0 +1,545 @@
+//! A new plan for a pipeline that several processes run: it starts when all of them have it.
+//!
+//! ```text
+//!   each:    checked -> announced ~~ the old version runs ~~> told to end -> ends -> stands
+//!   leader:  all have announced -> tells to end ... nobody runs -> drained? -> in force -> started -> takes the word back
+//!   others:                                                   ... the word is taken back -> what is in force starts
+//! ```
+//!
+//! All that they say to each other is in the control topic (see [`crate::generation`]). The leader is the
+//! process with the least id of those that are ready; whoever finds that it is silent for [`SILENT`] goes on in its
+//! place. A process that dies is counted until its session ends; when it starts again it does as the notes
+//! say ([`super::admission`]).
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use record::log::LogError;
+use task::{Member, RunError, Summary};
+
+use super::receipt::{Cause, Outcome, Problem};
+use super::reload::{Done, problem};
+use super::restart::{Before, Change, DRAIN_TIME, is_drained};
+use super::{Prepared, Supervisor, problem_of};
+use crate::generation::{Notes, Order, Said};
+use crate::pipelines::Pipeline;
+
+/// Processes of one pipeline that do not come to one plan.
+pub(super) const NOT_TOGETHER: &str = "E0725";
+
+/// How often the notes are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often a leader says that it is there.
+const BEAT_EVERY: Duration = Duration::from_secs(5);
+/// A leader that has said nothing for so long is taken for dead.
+pub(super) const SILENT: Duration = Duration::from_secs(30);
+/// How much longer than its own time to end a process waits for the others to end.
+const LEAVE_TIME: Duration = Duration::from_secs(30);
+
+/// A pipeline of this process on its way to another plan.
+pub(super) struct Switch {
+    new: Prepared,
+    change: Change,
+    cause: Cause,
+    at: Timestamp,
+    began: Instant,
+    phase: Phase,
+    looked: Instant,
+    watch: OrderWatch,
+    /// Those that do not have the plan yet, as was told last.
+    missing: Vec<Member>,
+}
+
+enum Phase {
+    /// The old plan runs. Not every process has the new one.
+    Waiting,
+    /// The old plan ends.
+    Ending {
+        since: Instant,
+        until: Instant,
+        is_told: bool,
+        /// How it has ended.
+        ended: Option<Result<(), Problem>>,
+    },
+    /// The old plan has ended here.
+    Standing { since: Instant, ended_at: Instant },
+}
+
+/// Looks whether somebody still sees to an order.
+#[derive(Default)]
+pub(super) struct OrderWatch {
+    seen: Option<(Order, Instant)>,
+}
+
+impl OrderWatch {
+    /// How long an order has been the same.
+    pub(super) fn silent_for(&mut self, order: &Order) -> Duration {
+        match &self.seen {
+            Some((seen, since)) if seen == order => since.elapsed(),
+            _ => {
+                self.seen = Some((order.clone(), Instant::now()));
+                Duration::ZERO
+            }
+        }
+    }
+}
+
+/// What a look at the notes has come to.
+enum Step {
+    Stay(Switch),
+    Done(Done),
+}
+
+impl Switch {
+    fn notes(&self) -> Notes {
+        Notes::of(&self.new.pipeline, &self.new.place.log)
+    }
+
+    /// Whether the old plan runs and was not told to end.
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self.phase, Phase::Waiting)
+    }
+
+    /// The run of the old plan is over, if it was to end.
+    pub(super) fn on_end(&mut self, result: &Result<Summary, RunError>) -> bool {
+        let Phase::Ending { ended, .. } = &mut self.phase else {
+            return false;
+        };
+        *ended = Some(result.as_ref().map(|_| ()).map_err(|error| {
+            problem(
+                error.code().0,
+                format!("the version that ran ended with an error: {error}"),
+            )
+        }));
+        true
+    }
+}
+
+impl Supervisor {
+    /// Other processes that run a pipeline, by this plan or another one.
+    pub(super) fn others(&self, index: usize, new: &Pipeline) -> Result<Vec<Member>, LogError> {
+        let old = &self.running[index];
+        let mut all = task::members(&*old.place.log, &old.pipeline.topology)?;
+        all.extend(task::members(&*old.place.log, &new.topology)?);
+        all.retain(|member| !member.is_process(&old.place.process_id));
+        all.sort();
+        all.dedup();
+        Ok(all)
+    }
+
+    /// Says that this process has a new plan, and lets the old one run until all have it.
+    pub(super) fn begin_switch(
+        &mut self,
+        index: usize,
+        new: Prepared,
+        change: Change,
+        cause: Cause,
+    ) -> Result<Done, Done> {
+        let failed = |error: LogError| {
+            Done::refused(vec![problem(
+                NOT_TOGETHER,
+                format!("the other processes of the pipeline cannot be told of the new plan: {error}"),
+            )])
+        };
+        let switch = Switch {
+            new,
+            change,
+            cause,
+            at: Timestamp::now(),
+            began: Instant::now(),
+            phase: Phase::Waiting,
+            looked: Instant::now(),
+            watch: OrderWatch::default(),
+            missing: Vec::new(),
+        };
+        let notes = switch.notes();
+        let process = switch.new.place.process_id.clone();
+        notes
+            .announce(&process, Some(&switch.new.pipeline.plan_hash))
+            .map_err(failed)?;
+        let said = notes.read().map_err(failed)?;
+        let missing = self.missing(index, &switch, &said).map_err(failed)?;
+        let problems = missing.iter().map(|member| {
+            problem(
+                NOT_TOGETHER,
+                format!("process {member} runs the old plan, and its files do not ask for this one yet"),
+            )
+        });
+        let done = Done {
+            problems: problems.collect(),
+            ..Done::of(Outcome::Waiting, switch.change.changes.clone(), Duration::ZERO)
+        };
+        self.running[index].switch = Some(Switch { missing, ..switch });
+        Ok(done)
+    }
+
+    /// A reload of a pipeline that waits for other processes: what its files say now counts.
+    pub(super) fn set_switch_aside(&mut self, index: usize) -> Result<(), Done> {
+        let one = &mut self.running[index];
+        let Some(switch) = one.switch.take() else {
+            return Ok(());
+        };
+        if !switch.is_waiting() {
+            one.switch = Some(switch);
+            return Err(Done::refused(vec![problem(
+                NOT_TOGETHER,
+                "the processes of the pipeline are being brought to another plan; reload again when that is done",
+            )]));
+        }
+        let process = &one.place.process_id;
+        switch.notes().announce(process, None).map_err(|error| {
+            Done::refused(vec![problem(
+                NOT_TOGETHER,
+                format!("the other processes of the pipeline cannot be told that the plan is not wanted any more: {error}"),
+            )])
+        })
+    }
+
+    /// Processes that run a pipeline and are not ready for the new plan.
+    fn missing(&self, index: usize, switch: &Switch, said: &Said) -> Result<Vec<Member>, LogError> {
+        let mut others = self.others(index, &switch.new.pipeline)?;
+        others.retain(|member| {
+            !said
+                .ready
+                .iter()
+                .any(|(process, plan)| member.is_process(process) && *plan == switch.new.pipeline.plan_hash)
+        });
+        Ok(others)
+    }
+
+    /// Looks at all pipelines that are on their way to another plan.
+    pub(super) fn step_switches(&mut self) {
+        for index in 0..self.running.len() {
+            let is_due = |switch: &mut Switch| switch.looked.elapsed() >= LOOK_EVERY;
+            let Some(mut switch) = self.running[index].switch.take_if(is_due) else {
+                continue;
+            };
+            switch.looked = Instant::now();
+            let (at, began, cause) = (switch.at, switch.began, switch.cause);
+            let one = &self.running[index];
+            let (file, name) = (one.pipeline.file.clone(), one.name().clone());
+            let (files, run) = (one.files.clone(), one.run);
+            match self.step(index, switch) {
+                Step::Stay(switch) => self.running[index].switch = Some(switch),
+                Step::Done(done) => {
+                    // What was written meanwhile is another change.
+                    let one = &mut self.running[index];
+                    if one.run != run {
+                        one.files = one.pipeline.files().seen_at(&files);
+                    }
+                    let receipt = self.receipt(at, began, name, file, cause, done);
+                    self.keep(receipt);
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, index: usize, mut switch: Switch) -> Step {
+        match &mut switch.phase {
+            Phase::Waiting => self.wait(index, switch),
+            Phase::Ending {
+                since,
+                until,
+                is_told,
+                ended,
+            } => {
+                let since = *since;
+                if ended.is_some() {
+                    if let Some(Err(why)) = ended.take() {
+                        tracing::warn!(pipeline = &**self.running[index].name(), "{}", why.message);
+                    }
+                    switch.phase = Phase::Standing {
+                        since,
+                        ended_at: Instant::now(),
+                    };
+                } else if Instant::now() > *until {
+                    let time = self.settings.shutdown_timeout;
+                    if *is_told {
+                        let why = problem(
+                            NOT_TOGETHER,
+                            format!("the version that runs did not stop within {} s", time.as_secs()),
+                        );
+                        self.cannot_go_on(&switch.new.pipeline, &why);
+                        return Step::Done(Done::refused(vec![why]));
+                    }
+                    *is_told = true;
+                    *until = Instant::now() + time + super::GRACE;
+                    self.running[index].shutdown.request(Instant::now() + time);
+                }
+                self.beat_as_leader(&mut switch);
+                Step::Stay(switch)
+            }
+            Phase::Standing { .. } => self.stand(index, switch),
+        }
+    }
+
+    /// The old plan runs: have all the new one?
+    fn wait(&mut self, index: usize, mut switch: Switch) -> Step {
+        let notes = switch.notes();
+        let wanted = switch.new.pipeline.plan_hash.clone();
+        let looked = notes
+            .read()
+            .and_then(|said| Ok((self.missing(index, &switch, &said)?, self.others(index, &switch.new.pipeline)?, said)));
+        let (missing, others, said) = match looked {
+            Ok(found) => found,
+            Err(error) => return not_seen(switch, &error),
+        };
+        if said.order.as_ref().is_some_and(|order| order.to == wanted) {
+            return self.end_old(index, switch);
+        }
+        if !missing.is_empty() {
+            if missing != switch.missing {
+                let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
+                tracing::info!(
+                    pipeline = &**self.running[index].name(),
+                    "the new plan waits for {}",
+                    names.join(", ")
+                );
+                switch.missing = missing;
+            }
+            return Step::Stay(switch);
+        }
+        let own = &switch.new.place.process_id;
+        let ready = said
+            .ready
+            .iter()
+            .filter(|(process, plan)| **plan == wanted && others.iter().any(|other| other.is_process(process)));
+        if ready.map(|(process, _)| process).any(|process| process < own) {
+            return Step::Stay(switch);
+        }
+        let order = Order {
+            to: wanted,
+            by: own.clone(),
+            beat: 0,
+        };
+        match notes.order(Some(&order)) {
+            Ok(()) => {
+                tracing::info!(
+                    pipeline = &**self.running[index].name(),
+                    "this process sees to the switch to the new plan"
+                );
+                self.end_old(index, switch)
+            }
+            Err(error) => not_seen(switch, &error),
+        }
+    }
+
+    /// Tells the old plan to end.
+    fn end_old(&mut self, index: usize, mut switch: Switch) -> Step {
+        self.listeners
+            .hold_what_moves(&switch.new.pipeline.topology, &switch.new.place.log);
+        let one = &self.running[index];
+        tracing::info!(
+            pipeline = &**one.name(),
+            "all processes have the new plan: the old one ends"
+        );
+        let time = self.settings.shutdown_timeout;
+        let since = Instant::now();
+        let drains = !switch.change.gone.is_empty();
+        if drains {
+            one.control.drain();
+        } else {
+            one.shutdown.request(since + time);
+        }
+        switch.phase = Phase::Ending {
+            since,
+            until: since + if drains { DRAIN_TIME } else { time + super::GRACE },
+            is_told: !drains,
+            ended: None,
+        };
+        Step::Stay(switch)
+    }
+
+    /// A leader that is busy says that it is there.
+    fn beat_as_leader(&self, switch: &mut Switch) {
+        let notes = switch.notes();
+        let Ok(Said { order: Some(order), .. }) = notes.read() else {
+            return;
+        };
+        beat(&notes, &order, switch);
+    }
+
+    /// The old plan has ended here: what is to follow?
+    fn stand(&mut self, index: usize, mut switch: Switch) -> Step {
+        let notes = switch.notes();
+        let said = match notes.read() {
+            Ok(said) => said,
+            Err(error) => return not_seen(switch, &error),
+        };
+        let own = switch.new.place.process_id.clone();
+        match said.order {
+            None => self.follow(index, switch, said.in_force.map(|generation| generation.plan).as_deref()),
+            Some(order) if order.by == own => self.lead(index, switch, &order),
+            Some(order) => {
+                if switch.watch.silent_for(&order) > SILENT {
+                    tracing::warn!(
+                        pipeline = &**self.running[index].name(),
+                        "process `{}`, which saw to the new plan, is silent: going on in its place",
+                        order.by
+                    );
+                    let order = Order {
+                        by: own,
+                        beat: order.beat + 1,
+                        ..order
+                    };
+                    if let Err(error) = notes.order(Some(&order)) {
+                        return not_seen(switch, &error);
+                    }
+                }
+                Step::Stay(switch)
+            }
+        }
+    }
+
+    /// The leader is done: the plan in force starts.
+    fn follow(&mut self, index: usize, switch: Switch, in_force: Option<&str>) -> Step {
+        let before = self.running[index].before();
+        let pause = switch.pause();
+        let notes = switch.notes();
+        let Switch { new, change, .. } = switch;
+        let process = new.place.process_id.clone();
+        let done = if in_force == Some(&*new.pipeline.plan_hash) {
+            // A reset has changed the incarnation.
+            let Prepared { pipeline, made, place } = new;
+            let failed = pipeline.clone();
+            let started = self
+                .prepare_with(pipeline, &made.linked, place)
+                .map_err(|failure| problem_of(&failure))
+                .and_then(|new| self.start_and_settle(new));
+            match started {
+                Ok(()) => Done::of(Outcome::Restarted, change.changes, pause()),
+                Err(why) => {
+                    // The old plan is not in force any more.
+                    self.cannot_go_on(&failed, &why);
+                    Done::refused(vec![why])
+                }
+            }
+        } else {
+            let why = problem(
+                NOT_TOGETHER,
+                "the process that saw to it has gone back to the old plan; its receipts say why",
+            );
+            Done {
+                pause: pause(),
+                ..Done::refused(self.go_back(before, why))
+            }
+        };
+        take_back(&notes, &process);
+        Step::Done(done)
+    }
+
+    /// Brings the new plan in when nobody runs the old one.
+    fn lead(&mut self, index: usize, mut switch: Switch, order: &Order) -> Step {
+        let Phase::Standing { since, ended_at } = switch.phase else {
+            return Step::Stay(switch);
+        };
+        let notes = switch.notes();
+        let time = DRAIN_TIME + self.settings.shutdown_timeout + LEAVE_TIME;
+        let before = self.running[index].before();
+        let left = self
+            .others(index, &switch.new.pipeline)
+            .and_then(|others| Ok((others, super::kept::unread(&*before.place.log, &switch.change.gone)?)));
+        let (others, unread) = match left {
+            Ok(found) => found,
+            Err(error) if since.elapsed() < time => return not_seen(switch, &error),
+            Err(error) => {
+                let why = problem(NOT_TOGETHER, error.to_string());
+                return self.give_up(switch, before, why);
+            }
+        };
+        if let Some(other) = others.first() {
+            if since.elapsed() < time {
+                beat(&notes, order, &mut switch);
+                return Step::Stay(switch);
+            }
+            let why = problem(
+                NOT_TOGETHER,
+                format!("process {other} did not end the old plan within {} s", time.as_secs()),
+            );
+            return self.give_up(switch, before, why);
+        }
+        // What a process that has died had begun ends by itself.
+        if unread.is_open && ended_at.elapsed() < time {
+            beat(&notes, order, &mut switch);
+            return Step::Stay(switch);
+        }
+        if let Err(why) = is_drained(&*before.place.log, &switch.change.gone) {
+            return self.give_up(switch, before, why);
+        }
+        let pause = switch.pause();
+        let Switch { new, change, .. } = switch;
+        let process = new.place.process_id.clone();
+        let done = match self.bring_in(new, &before, &change) {
+            Ok(()) => Done::of(Outcome::Restarted, change.changes, pause()),
+            Err(why) => Done {
+                pause: pause(),
+                ..Done::refused(self.go_back(before, why))
+            },
+        };
+        finish(&notes, &process);
+        Step::Done(done)
+    }
+
+    /// The old plan starts again, here and everywhere.
+    fn give_up(&mut self, switch: Switch, before: Before, why: Problem) -> Step {
+        let pause = switch.pause();
+        let (notes, process) = (switch.notes(), switch.new.place.process_id.clone());
+        let done = Done {
+            pause: pause(),
+            ..Done::refused(self.go_back(before, why))
+        };
+        finish(&notes, &process);
+        Step::Done(done)
+    }
+}
+
+impl Switch {
+    /// How long records have stood still, when it is asked.
+    fn pause(&self) -> impl Fn() -> Duration + use<> {
+        let since = match self.phase {
+            Phase::Waiting => Instant::now(),
+            Phase::Ending { since, .. } | Phase::Standing { since, .. } => since,
+        };
+        move || since.elapsed()
+    }
+}
+
+fn not_seen(switch: Switch, error: &LogError) -> Step {
+    tracing::warn!(
+        pipeline = &*switch.new.pipeline.topology.pipeline,
+        "looking at how far other processes are with the new plan: {error}"
+    );
+    Step::Stay(switch)
+}
+
+/// Says that the leader is there, if it is this process.
+fn beat(notes: &Notes, order: &Order, switch: &mut Switch) {
+    if order.by != switch.new.place.process_id || switch.watch.silent_for(order) < BEAT_EVERY {
+        return;
+    }
+    let order = Order {
+        beat: order.beat + 1,
+        ..order.clone()
+    };
+    if let Err(error) = notes.order(Some(&order)) {
+        tracing::warn!("telling other processes that this one is there: {error}");
+    }
+}
+
+/// The others may go on.
+fn finish(notes: &Notes, process: &str) {
+    if let Err(error) = notes.order(None) {
+        tracing::warn!(
+            "telling other processes to go on: {error}; they do so by themselves after {} s",
+            SILENT.as_secs()
+        );
+    }
+    take_back(notes, process);
+}
+
+/// This process waits for nothing any more.
+fn take_back(notes: &Notes, process: &str) {
+    if let Err(error) = notes.announce(process, None) {
+        tracing::warn!("telling other processes that this one is done: {error}");
+    }
+}
