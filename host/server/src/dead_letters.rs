@@ -562,7 +562,10 @@ impl<'a> DeadLetters<'a> {
     /// Writes down what was done.
     fn mark(&self, id: &str, places: &[At], fate: Fate) -> Result<(), LogError> {
         let value = control_topic::encoded(&fate)?;
-        let marks: Vec<_> = places.iter().map(|at| (mark_of(id, *at), Some(value.clone()))).collect();
+        let marks: Vec<_> = places
+            .iter()
+            .map(|at| (mark_of(id, *at), Some(value.clone())))
+            .collect();
         control_topic::write(self.log, self.control_topic, &marks)
     }
 }

@@ -167,24 +167,7 @@ impl Notes {
     /// # Errors
     /// The log; `Fatal` when a record is none of ours.
     pub(crate) fn read(&self) -> Result<Said, LogError> {
-        let mut said = Said::default();
-        control_topic::read(&*self.log, &self.topic, &mut |noted| {
-            match std::str::from_utf8(noted.key) {
-                Ok(PLAN) => said.in_force = noted.json("the plan in force")?,
-                Ok(SWITCH) => said.order = noted.json("a switch of plans")?,
-                Ok(key) => {
-                    if let Some(process) = key.strip_prefix(READY) {
-                        match noted.json("what a process is ready for")? {
-                            Some(plan) => said.ready.insert(process.to_owned(), plan),
-                            None => said.ready.remove(process),
-                        };
-                    }
-                }
-                Err(_) => {}
-            }
-            Ok(())
-        })?;
-        Ok(said)
+        read(&*self.log, &self.topic)
     }
 
     /// A plan is in force from now on. Where Wasmill may not create the topic, and it is not there, nothing is
@@ -192,7 +175,12 @@ impl Notes {
     ///
     /// # Errors
     /// The log.
-    pub(crate) fn put_in_force(&self, plan: &str, topology: &Topology, before: Option<&Generation>) -> Result<bool, LogError> {
+    pub(crate) fn put_in_force(
+        &self,
+        plan: &str,
+        topology: &Topology,
+        before: Option<&Generation>,
+    ) -> Result<bool, LogError> {
         let generation = Generation {
             number: before.map_or(0, |before| before.number) + 1,
             plan: plan.to_owned(),
@@ -243,6 +231,31 @@ impl Notes {
     fn write(&self, key: &str, value: Option<Vec<u8>>) -> Result<(), LogError> {
         control_topic::write(&*self.log, &self.topic, &[(key, value)])
     }
+}
+
+/// What a control topic says of plans.
+///
+/// # Errors
+/// The log; `Fatal` when a record is none of ours.
+pub(crate) fn read(log: &dyn Log, topic: &str) -> Result<Said, LogError> {
+    let mut said = Said::default();
+    control_topic::read(log, topic, &mut |noted| {
+        match std::str::from_utf8(noted.key) {
+            Ok(PLAN) => said.in_force = noted.json("the plan in force")?,
+            Ok(SWITCH) => said.order = noted.json("a switch of plans")?,
+            Ok(key) => {
+                if let Some(process) = key.strip_prefix(READY) {
+                    match noted.json("what a process is ready for")? {
+                        Some(plan) => said.ready.insert(process.to_owned(), plan),
+                        None => said.ready.remove(process),
+                    };
+                }
+            }
+            Err(_) => {}
+        }
+        Ok(())
+    })?;
+    Ok(said)
 }
 
 /// Forgets which plan was in force: a reset has left nothing of it.

@@ -22,7 +22,7 @@ use record::topology::{InternalTopics, TopicRole, Topology};
 
 use crate::compose::{self, TIMEOUT};
 use crate::failure::Failure;
-use crate::generation;
+use crate::generation::{self, Holdings, InternalRead};
 use crate::incarnation::{self, Incarnation};
 
 /// A consumer group of the pipeline.
@@ -80,15 +80,17 @@ impl Reset {
     ) -> Result<Self, Failure> {
         let incarnation =
             incarnation::read(log, &control).map_err(Failure::log("cannot read the reset incarnation"))?;
-        let groups = group_inputs(topology)
+        let in_force = generation::read(log, &control)
+            .map_err(Failure::log("cannot read which plan is in force"))?
+            .in_force;
+        let left = in_force.map(|generation| generation.holdings).unwrap_or_default();
+        let groups = with_groups_of(group_inputs(topology), &left)
             .into_iter()
             .map(|(name, topics)| look_at_group(log, name, &topics))
             .collect::<Result<_, _>>()?;
-        let topics = topology
-            .topics
-            .iter()
-            .filter(|topic| topic.role.is_internal())
-            .map(|topic| look_at_topic(log, &topic.name, topic.role))
+        let topics = internal_topics(topology, &left)
+            .into_iter()
+            .map(|(name, role)| look_at_topic(log, &name, role))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             pipeline: Arc::clone(&topology.pipeline),
@@ -214,6 +216,43 @@ pub(crate) fn group_inputs(topology: &Topology) -> Vec<(Arc<str>, Vec<Arc<str>>)
         groups.push((Arc::clone(&plan.group), vec![name(plan.topic)]));
     }
     groups
+}
+
+/// With those that the plan in force reads and this one does not.
+fn with_groups_of(mut groups: Vec<(Arc<str>, Vec<Arc<str>>)>, left: &Holdings) -> Vec<(Arc<str>, Vec<Arc<str>>)> {
+    for InternalRead { topic, group } in &left.reads {
+        match groups.iter_mut().find(|(name, _)| name == group) {
+            Some((_, topics)) if topics.contains(topic) => {}
+            Some((_, topics)) => topics.push(Arc::clone(topic)),
+            None => groups.push((Arc::clone(group), vec![Arc::clone(topic)])),
+        }
+    }
+    groups
+}
+
+/// The internal topics of a plan, and those that only the plan in force has.
+fn internal_topics(topology: &Topology, left: &Holdings) -> Vec<(Arc<str>, TopicRole)> {
+    let own = topology.topics.iter().filter(|topic| topic.role.is_internal());
+    let mut all: Vec<_> = own.map(|topic| (Arc::clone(&topic.name), topic.role)).collect();
+    let reads = left.reads.iter().map(|read| {
+        let is_of_tasks = read.group == topology.pipeline;
+        let role = if is_of_tasks {
+            TopicRole::Repartition
+        } else {
+            TopicRole::Sink
+        };
+        (Arc::clone(&read.topic), role)
+    });
+    let state = left
+        .state
+        .iter()
+        .map(|state| (Arc::clone(&state.changelog), TopicRole::Changelog));
+    for (name, role) in reads.chain(state) {
+        if all.iter().all(|(other, _)| *other != name) {
+            all.push((name, role));
+        }
+    }
+    all
 }
 
 /// The partitions of those topics that there are.

@@ -127,14 +127,28 @@ path = "${{env:WASMILL_TEST_DIR}}/{sink}.ndjson"
     /// Waits until so many more words were counted.
     fn more(&self, words: usize, who: &[&Joined]) {
         let now = self.watcher.count();
-        let tails = || who.iter().map(|one| one.process.tail()).collect::<Vec<_>>().join("\n\n");
-        assert!(self.watcher.wait_for(now + words, Duration::from_secs(90)), "{}", tails());
+        let tails = || {
+            who.iter()
+                .map(|one| one.process.tail())
+                .collect::<Vec<_>>()
+                .join("\n\n")
+        };
+        assert!(
+            self.watcher.wait_for(now + words, Duration::from_secs(90)),
+            "{}",
+            tails()
+        );
     }
 
     /// Ends the lines, and checks that each was counted once. Answers how many there were.
     fn check_counts(&mut self, who: &[&Joined]) -> usize {
         let sent = self.feeder.take().expect("it has lines").stop();
-        let tails = || who.iter().map(|one| one.process.tail()).collect::<Vec<_>>().join("\n\n");
+        let tails = || {
+            who.iter()
+                .map(|one| one.process.tail())
+                .collect::<Vec<_>>()
+                .join("\n\n")
+        };
         assert!(
             self.watcher.wait_for(2 * sent, Duration::from_secs(90)),
             "{} of {}\n{}",
@@ -292,7 +306,11 @@ fn a_new_plan_starts_when_all_processes_have_it() {
     }
     let written = case.written(&["a", "b", "c"]);
     for n in 0..sent {
-        assert_eq!(written.get(&format!("w{n}")), Some(&2), "w{n}: once split, once counted");
+        assert_eq!(
+            written.get(&format!("w{n}")),
+            Some(&2),
+            "w{n}: once split, once counted"
+        );
     }
 }
 
@@ -318,7 +336,12 @@ fn a_leader_that_dies_is_replaced_and_nothing_is_lost() {
     assert!(other.has_said("going on in its place"), "{}", other.process.tail());
     // The old plan is not let in any more, the new one is.
     let mut late = case.join("late");
-    assert_eq!(late.process.wait(Duration::from_secs(60)), Some(1), "{}", late.process.tail());
+    assert_eq!(
+        late.process.wait(Duration::from_secs(60)),
+        Some(1),
+        "{}",
+        late.process.tail()
+    );
     assert!(late.has_said("E0702"), "{}", late.process.tail());
     let again = Joined::start(case.dir.path(), name, &case.plan("after"));
     case.more(2_000, &[&other, &again]);

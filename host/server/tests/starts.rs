@@ -67,11 +67,19 @@ fn a_start_with_another_plan_leaves_nothing_behind() {
 
     let ran = run(&words("", COUNT));
     assert_eq!(ran.code, Some(1), "{}", ran.stderr);
-    assert!(ran.stderr.contains("E0722") && ran.stderr.contains("words-full"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("E0722") && ran.stderr.contains("words-full"),
+        "{}",
+        ran.stderr
+    );
 
     let ran = run(&words("", plain));
     assert_eq!(ran.code, Some(1), "{}", ran.stderr);
-    assert!(ran.stderr.contains("E0721") && ran.stderr.contains("`count`"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("E0721") && ran.stderr.contains("`count`"),
+        "{}",
+        ran.stderr
+    );
 
     // The plan that is in force still runs: the sink is somewhere else now, its topic is the same.
     let mended = full.replace("/dev/full", "rest.ndjson");

@@ -56,8 +56,8 @@ pub use drive::{Cuts, Driver, Produced, Put, Refused};
 pub use error::RunError;
 pub use observer::{Observer, PartitionFailure, Place, Shutdown, Snapshot};
 pub use plan::Parts;
-pub use stats::{Flow, Histogram, Lag, TIME_BOUNDS, Times};
 pub use start::{Member, members};
+pub use stats::{Flow, Histogram, Lag, TIME_BOUNDS, Times};
 pub use tap::{TapOptions, TapReader, Tapped, Taps};
 
 use plan::{LOOK_TIMEOUT, Shared};

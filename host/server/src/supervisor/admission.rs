@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use record::TopicPartition;
 use record::error::Code;
 use record::log::{Edge, Log, LogError};
-use record::TopicPartition;
 
 use super::kept::{ORPHANED, Unread, orphans, unread};
 use super::restart::NOT_DRAINED;
@@ -30,9 +30,8 @@ impl Supervisor {
             return Ok(prepared);
         }
         let name = Arc::clone(&prepared.pipeline.topology.pipeline);
-        let failed = |error: LogError| {
-            Failure::log(format!("cannot read which plan of pipeline `{name}` is in force"))(error)
-        };
+        let failed =
+            |error: LogError| Failure::log(format!("cannot read which plan of pipeline `{name}` is in force"))(error);
         let notes = Notes::of(&prepared.pipeline, &prepared.place.log);
         let own = prepared.place.process_id.clone();
         let said = self.until_nobody_switches(&notes, &prepared).map_err(failed)?;
@@ -107,9 +106,8 @@ impl Supervisor {
     fn succeed(&mut self, prepared: Prepared, before: &Generation) -> Result<Prepared, Failure> {
         let Prepared { pipeline, made, place } = &prepared;
         let name = &pipeline.topology.pipeline;
-        let failed = |error: LogError| {
-            Failure::log(format!("cannot see what pipeline `{name}` has left behind"))(error)
-        };
+        let failed =
+            |error: LogError| Failure::log(format!("cannot see what pipeline `{name}` has left behind"))(error);
         let after = Holdings::of(&pipeline.topology);
         let mut left = before.holdings.clone();
         let mut kept = Vec::new();

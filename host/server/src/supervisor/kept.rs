@@ -132,7 +132,9 @@ pub(super) fn unread(log: &dyn Log, reads: &[InternalRead]) -> Result<Unread, Lo
         let committed = log.committed(group, &places, TIMEOUT)?;
         let mut open = Vec::new();
         for (i, place) in places.into_iter().enumerate() {
-            let next = committed[i].as_ref().map_or(starts[i], |committed| committed.next.max(starts[i]));
+            let next = committed[i]
+                .as_ref()
+                .map_or(starts[i], |committed| committed.next.max(starts[i]));
             if next < ends[i] {
                 open.push((place, next, ends[i]));
             }
@@ -161,7 +163,10 @@ fn has_records(log: &dyn Log, ranges: &[(TopicPartition, NextOffset, NextOffset)
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(LogError::Retriable {
-                what: format!("internal topics could not be read to their ends in {} s", TIMEOUT.as_secs()),
+                what: format!(
+                    "internal topics could not be read to their ends in {} s",
+                    TIMEOUT.as_secs()
+                ),
             });
         }
         polled.clear();

@@ -57,7 +57,11 @@ impl Change {
             changes,
             resets,
             // A reset forgets all of it, and it comes again.
-            gone: if resets { Vec::new() } else { before.topics_that_go(&after) },
+            gone: if resets {
+                Vec::new()
+            } else {
+                before.topics_that_go(&after)
+            },
         })
     }
 }
@@ -98,7 +102,13 @@ impl Unstopped {
 impl Supervisor {
     /// Stops the old version behind a commit, and starts the new one: at once, or when all processes that run the
     /// old plan have the new one.
-    pub(super) fn restart(&mut self, index: usize, new: Prepared, changes: Vec<diff::Change>, cause: Cause) -> Result<Done, Done> {
+    pub(super) fn restart(
+        &mut self,
+        index: usize,
+        new: Prepared,
+        changes: Vec<diff::Change>,
+        cause: Cause,
+    ) -> Result<Done, Done> {
         let old = &self.running[index];
         let change = Change::of(old, &new, changes)?;
         let is_same_log = new.pipeline.place == old.pipeline.place;
@@ -123,10 +133,7 @@ impl Supervisor {
         self.listeners.hold_what_moves(&new.pipeline.topology, &new.place.log);
         let old = &self.running[index];
         // A reset finds no members in its groups.
-        if is_same_log
-            && have_same_members(&before.pipeline.topology, &new.pipeline.topology)
-            && !change.resets
-        {
+        if is_same_log && have_same_members(&before.pipeline.topology, &new.pipeline.topology) && !change.resets {
             old.shutdown.comes_back();
         }
         let stopped = self.stop(index, !change.gone.is_empty());
@@ -314,5 +321,7 @@ pub(super) fn put_in_force(notes: &Notes, pipeline: &Pipeline) -> Result<(), Pro
     let noted = notes
         .read()
         .and_then(|said| notes.put_in_force(&pipeline.plan_hash, &pipeline.topology, said.in_force.as_ref()));
-    noted.map(drop).map_err(|error| problem(error.code().0, format!("noting the plan in the control topic: {error}")))
+    noted
+        .map(drop)
+        .map_err(|error| problem(error.code().0, format!("noting the plan in the control topic: {error}")))
 }

@@ -190,7 +190,9 @@ impl Supervisor {
         switch.notes().announce(process, None).map_err(|error| {
             Done::refused(vec![problem(
                 NOT_TOGETHER,
-                format!("the other processes of the pipeline cannot be told that the plan is not wanted any more: {error}"),
+                format!(
+                    "the other processes of the pipeline cannot be told that the plan is not wanted any more: {error}"
+                ),
             )])
         })
     }
@@ -277,9 +279,13 @@ impl Supervisor {
     fn wait(&mut self, index: usize, mut switch: Switch) -> Step {
         let notes = switch.notes();
         let wanted = switch.new.pipeline.plan_hash.clone();
-        let looked = notes
-            .read()
-            .and_then(|said| Ok((self.missing(index, &switch, &said)?, self.others(index, &switch.new.pipeline)?, said)));
+        let looked = notes.read().and_then(|said| {
+            Ok((
+                self.missing(index, &switch, &said)?,
+                self.others(index, &switch.new.pipeline)?,
+                said,
+            ))
+        });
         let (missing, others, said) = match looked {
             Ok(found) => found,
             Err(error) => return not_seen(switch, &error),
@@ -368,7 +374,11 @@ impl Supervisor {
         };
         let own = switch.new.place.process_id.clone();
         match said.order {
-            None => self.follow(index, switch, said.in_force.map(|generation| generation.plan).as_deref()),
+            None => self.follow(
+                index,
+                switch,
+                said.in_force.map(|generation| generation.plan).as_deref(),
+            ),
             Some(order) if order.by == own => self.lead(index, switch, &order),
             Some(order) => {
                 if switch.watch.silent_for(&order) > SILENT {
