@@ -4,7 +4,7 @@
 
 #include <stdarg.h>
 
-#include "../generated/timed_transform.h"
+#include "../generated/everything.h"
 #include "../wasmill.h"
 
 /* ---- memory.c ---- */
@@ -197,8 +197,8 @@ struct wasmill_context {
 size_t wm_ports(const wasmill_plugin *plugin, const wasmill_port **ports);
 /* The time that an output inherits from its parent; -1 for none. */
 int64_t wm_parent_time(const wasmill_context *ctx, uint32_t parent);
-timed_transform_string_t wm_string(wasmill_bytes text);
-timed_transform_list_u8_t wm_list(wasmill_bytes bytes);
+everything_string_t wm_string(wasmill_bytes text);
+everything_list_u8_t wm_list(wasmill_bytes bytes);
 
 /* ---- json.c ---- */
 

@@ -4,10 +4,10 @@
 #include "internal.h"
 
 /* A copy for the host, which frees it. */
-static timed_transform_string_t owned(wasmill_bytes text) {
+static everything_string_t owned(wasmill_bytes text) {
     wm_arena arena = {NULL};
     text = wm_lossy(&arena, text);
-    timed_transform_string_t string = {NULL, text.len};
+    everything_string_t string = {NULL, text.len};
     if (text.len > 0) {
         string.ptr = malloc(text.len);
         if (string.ptr == NULL) {

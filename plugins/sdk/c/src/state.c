@@ -105,8 +105,8 @@ static wasmill_bytes get(wasmill_context *ctx, uint32_t store, uint32_t slot, bo
     }
     wm_entry_state *entry = entry_at(cache, slot);
     if (entry->kind == UNKNOWN) {
-        timed_transform_list_u8_t key = wm_list(ctx->cache.slots.list[slot].key);
-        timed_transform_list_u8_t value = {NULL, 0};
+        everything_list_u8_t key = wm_list(ctx->cache.slots.list[slot].key);
+        everything_list_u8_t value = {NULL, 0};
         if (wasmill_plugin_state_get(store, &key, &value)) {
             entry->value = wm_arena_copy(&ctx->call, wasmill_bytes_of(value.ptr, value.len));
             entry->kind = PRESENT;

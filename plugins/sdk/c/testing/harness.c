@@ -173,7 +173,7 @@ static void call(wasmill_test *t, const wasmill_test_record *records, size_t fir
         t->stream_time = record->timestamp > t->stream_time ? record->timestamp : t->stream_time;
         t->stream_times[i] = t->stream_time;
     }
-    timed_transform_string_t topic = wm_string(wasmill_text("test"));
+    everything_string_t topic = wm_string(wasmill_text("test"));
     wasmill_plugin_types_inbound_t batch = {
         .count = (uint32_t)count,
         .keys = wm_column_view(&keys),
@@ -354,7 +354,7 @@ static const char *problem_text(const wasmill_test *t, size_t i, bool message) {
     if (i >= t->problems.len) {
         return NULL;
     }
-    timed_transform_string_t text = message ? t->problems.ptr[i].message : t->problems.ptr[i].pointer;
+    everything_string_t text = message ? t->problems.ptr[i].message : t->problems.ptr[i].pointer;
     return wmt_text(&((wasmill_test *)(uintptr_t)t)->lasting, text.ptr, text.len);
 }
 

@@ -78,7 +78,7 @@ void wasmill_test_store(wasmill_test *t, uint32_t store, wasmill_bytes key, wasm
     put(store, key, value);
 }
 
-bool wasmill_plugin_state_get(uint32_t store, timed_transform_list_u8_t *key, timed_transform_list_u8_t *ret) {
+bool wasmill_plugin_state_get(uint32_t store, everything_list_u8_t *key, everything_list_u8_t *ret) {
     wmt_current->host_calls++;
     wasmill_bytes value = wasmill_test_stored(wmt_current, store, wasmill_bytes_of(key->ptr, key->len));
     ret->len = value.len;
@@ -135,7 +135,7 @@ void wmt_remove_timer(wmt_timers *timers, size_t at) {
 }
 
 bool wasmill_plugin_timers_get(
-    wasmill_plugin_timers_clock_t clock, timed_transform_list_u8_t *key, timed_transform_string_t *name, int64_t *ret) {
+    wasmill_plugin_timers_clock_t clock, everything_list_u8_t *key, everything_string_t *name, int64_t *ret) {
     wasmill_test_timer timer = {
         (wasmill_clock)clock, wasmill_bytes_of(key->ptr, key->len), wasmill_bytes_of(name->ptr, name->len), 0};
     bool found;
@@ -148,7 +148,7 @@ bool wasmill_plugin_timers_get(
 
 void wasmill_plugin_timers_set_many(
     wasmill_plugin_timers_clock_t clock, wasmill_plugin_timers_column_t *keys, wasmill_plugin_timers_column_t *names,
-    timed_transform_list_s64_t *times) {
+    everything_list_s64_t *times) {
     wmt_current->host_calls++;
     for (size_t i = 0; i < times->len; i++) {
         wasmill_test_timer timer = {(wasmill_clock)clock, wm_entry(keys, i), wm_entry(names, i), times->ptr[i]};
@@ -183,7 +183,7 @@ wasmill_plugin_log_level_t wasmill_plugin_log_threshold(void) {
 }
 
 void wasmill_plugin_log_write(
-    wasmill_plugin_log_level_t level, uint32_t *maybe_index, timed_transform_string_t *message) {
+    wasmill_plugin_log_level_t level, uint32_t *maybe_index, everything_string_t *message) {
     static const char *const LEVELS[] = {"trace", "debug", "info", "warn", "error"};
     fprintf(stderr, "%s: ", level < WASMILL_COUNT(LEVELS) ? LEVELS[level] : "?");
     if (maybe_index != NULL) {
@@ -193,8 +193,8 @@ void wasmill_plugin_log_write(
 }
 
 uint32_t wasmill_plugin_metrics_define(
-    timed_transform_string_t *name, wasmill_plugin_metrics_kind_t kind, timed_transform_string_t *help,
-    timed_transform_list_tuple2_string_string_t *labels, timed_transform_list_f64_t *bounds) {
+    everything_string_t *name, wasmill_plugin_metrics_kind_t kind, everything_string_t *help,
+    everything_list_tuple2_string_string_t *labels, everything_list_f64_t *bounds) {
     (void)help;
     (void)labels;
     (void)bounds;
@@ -211,12 +211,12 @@ void wasmill_plugin_metrics_update(uint32_t metric, double value) {
     own->value = own->kind == WASMILL_PLUGIN_METRICS_KIND_COUNTER ? own->value + value : value;
 }
 
-void wasmill_plugin_context_pipeline(timed_transform_string_t *ret) {
+void wasmill_plugin_context_pipeline(everything_string_t *ret) {
     ret->ptr = given("test", 4);
     ret->len = 4;
 }
 
-void wasmill_plugin_context_transform(timed_transform_string_t *ret) {
+void wasmill_plugin_context_transform(everything_string_t *ret) {
     wasmill_plugin_context_pipeline(ret);
 }
 
