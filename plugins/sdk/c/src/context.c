@@ -24,6 +24,13 @@ int64_t wm_parent_time(const wasmill_context *ctx, uint32_t parent) {
     return parent < times->len ? times->ptr[parent] : -1;
 }
 
+void wm_needs_records(const wasmill_context *ctx) {
+    if (ctx->keys == NULL) {
+        wm_die("there is no record at hand: outputs, timers and the state of records are for the functions of records "
+               "and timers");
+    }
+}
+
 void *wasmill_alloc(wasmill_context *ctx, size_t size) {
     return wm_arena_alloc(ctx->scratch, size);
 }

@@ -34,6 +34,28 @@ bool exports_wasmill_plugin_processor_process(
     return configured != NULL;
 }
 
+/* These two are linked only when the plugin exports them, by WASMILL_QUERIES and WASMILL_MIGRATES. */
+bool exports_wasmill_plugin_query_handler_answer(
+    exports_wasmill_plugin_query_handler_request_t *request, exports_wasmill_plugin_query_handler_response_t *ret,
+    everything_string_t *err) {
+    bool answered = false;
+    if (configured == NULL) {
+        everything_string_dup(err, "the plugin was not configured");
+    } else {
+        answered = wm_answer_request(configured, request, ret, err);
+    }
+    exports_wasmill_plugin_query_handler_request_free(request);
+    return answered;
+}
+
+bool exports_wasmill_plugin_migration_handler_migrate(uint32_t from_version, everything_string_t *err) {
+    if (configured == NULL) {
+        everything_string_dup(err, "the plugin was not configured");
+        return false;
+    }
+    return wm_migrate_from(configured, from_version, err);
+}
+
 bool exports_wasmill_plugin_timer_handler_on_timers(
     exports_wasmill_plugin_timer_handler_due_timers_t *due, exports_wasmill_plugin_timer_handler_outbound_t *ret,
     everything_string_t *err) {
