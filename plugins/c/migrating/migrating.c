@@ -71,42 +71,101 @@ static wasmill_result migrate(uint32_t from, wasmill_context *ctx) {
 }
 WASMILL_MIGRATES(migrate)
 
-/* ---- Queries: seen/KEY, seen-of/TRANSFORM/KEY, and bad ones ---- */
+/* ---- Queries ---- */
+
+static bool is(wasmill_bytes text, const char *other) {
+    return wasmill_equal(text, wasmill_text(other));
+}
+
+/* What is stored as JSON, or (of the oracle) as a number, null for nothing. */
+static wasmill_result append(yyjson_mut_doc *doc, yyjson_mut_val *list, bool number, wasmill_bytes stored, wasmill_context *ctx) {
+    uint64_t count;
+    if (stored.data == NULL) {
+        yyjson_mut_arr_add_null(doc, list);
+    } else if (number) {
+        WASMILL_TRY(wasmill_read_u64(ctx, stored, &count));
+        yyjson_mut_arr_add_uint(doc, list, count);
+    } else {
+        yyjson_val *json;
+        WASMILL_TRY(wasmill_read_json(ctx, stored, &json));
+        yyjson_mut_arr_append(list, yyjson_val_mut_copy(doc, json));
+    }
+    return WASMILL_OK;
+}
+
+/* `of`: NULL for the own store. */
+static wasmill_result many(const char *of, const wasmill_bytes *keys, size_t count, wasmill_context *ctx) {
+    wasmill_bytes *values = wasmill_alloc(ctx, count * sizeof *values);
+    WASMILL_TRY(wasmill_query_get_many(ctx, of, "seen", keys, count, values));
+    yyjson_mut_doc *doc = wasmill_new_json(ctx);
+    yyjson_mut_val *list = yyjson_mut_arr(doc);
+    yyjson_mut_doc_set_root(doc, list);
+    for (size_t i = 0; i < count; i++) {
+        WASMILL_TRY(append(doc, list, of != NULL, values[i], ctx));
+    }
+    return wasmill_answer_json(ctx, doc);
+}
+
+static wasmill_result all_of(const char *of, wasmill_context *ctx) {
+    wasmill_entries found;
+    WASMILL_TRY(wasmill_query_scan(ctx, of, "seen", wasmill_text("room-"), wasmill_text("room-1"), 2, &found));
+    yyjson_mut_doc *doc = wasmill_new_json(ctx);
+    yyjson_mut_val *counts = yyjson_mut_obj(doc);
+    yyjson_mut_doc_set_root(doc, counts);
+    for (size_t i = 0; i < found.count; i++) {
+        uint64_t count;
+        WASMILL_TRY(wasmill_read_u64(ctx, found.list[i].value, &count));
+        yyjson_mut_val *key = yyjson_mut_strn(doc, found.list[i].key.data, found.list[i].key.len);
+        yyjson_mut_obj_add(counts, key, yyjson_mut_uint(doc, count));
+    }
+    return wasmill_answer_json(ctx, doc);
+}
 
 static wasmill_result answer(const wasmill_query *query, wasmill_context *ctx) {
+    size_t count = query->path_count;
     const wasmill_bytes *path = query->path;
-    bool own = query->path_count == 2 && wasmill_equal(path[0], wasmill_text("seen"));
-    bool of = query->path_count == 3 && wasmill_equal(path[0], wasmill_text("seen-of"));
+    wasmill_bytes what = count > 0 ? path[0] : wasmill_text("");
+    /* What the oracle stores beside it, in the same pipeline. */
+    const char *of = count > 1 ? wasmill_format(ctx, "%.*s", WASMILL_ARG(path[1])).data : NULL;
     wasmill_bytes stored;
-    if (own) {
+    if (is(what, "seen") && count == 2) {
         WASMILL_TRY(wasmill_query_get(ctx, NULL, "seen", path[1], &stored));
-    } else if (of) {
-        const char *transform = wasmill_format(ctx, "%.*s", WASMILL_ARG(path[1])).data;
-        WASMILL_TRY(wasmill_query_get(ctx, transform, "seen", path[2], &stored));
-    } else if (query->path_count == 1 && wasmill_equal(path[0], wasmill_text("all-of"))) {
-        wasmill_bytes transform;
-        wasmill_entries found;
-        wasmill_find_parameter(query, "transform", &transform);
-        WASMILL_TRY(wasmill_query_scan(
-            ctx, wasmill_format(ctx, "%.*s", WASMILL_ARG(transform)).data, "seen", wasmill_text("room-"),
-            wasmill_text("room-1"), 2, &found));
-        return wasmill_answer_text(ctx, wasmill_format(ctx, "%zu %s", found.count, found.more ? "true" : "false"));
-    } else if (query->path_count == 1 && wasmill_equal(path[0], wasmill_text("panic"))) {
-        wasmill_log(ctx, WASMILL_ERROR, "asked for it");
-        __builtin_trap();
-    } else if (query->path_count == 1 && wasmill_equal(path[0], wasmill_text("refuse"))) {
-        return wasmill_fail(ctx, "no-mood", "not today");
-    } else {
-        return wasmill_answer_not_found(ctx, "no such question");
-    }
-    if (stored.data == NULL) {
-        return wasmill_answer_not_found(ctx, "never seen");
-    }
-    if (own) {
+        if (stored.data == NULL) {
+            return wasmill_answer_not_found(ctx, "never seen");
+        }
         return wasmill_answer_bytes(ctx, "application/json", stored);
     }
-    uint64_t count;
-    WASMILL_TRY(wasmill_read_u64(ctx, stored, &count));
-    return wasmill_answer_text(ctx, wasmill_format(ctx, "%llu", (unsigned long long)count));
+    if (is(what, "many")) {
+        return many(NULL, path + 1, count - 1, ctx);
+    }
+    if (is(what, "seen-of") && count == 3) {
+        WASMILL_TRY(wasmill_query_get(ctx, of, "seen", path[2], &stored));
+        uint64_t number;
+        WASMILL_TRY(wasmill_read_u64(ctx, stored, &number));
+        yyjson_mut_doc *doc = wasmill_new_json(ctx);
+        yyjson_mut_doc_set_root(doc, stored.data == NULL ? yyjson_mut_null(doc) : yyjson_mut_uint(doc, number));
+        return wasmill_answer_json(ctx, doc);
+    }
+    if (is(what, "all-of") && count == 2) {
+        return all_of(of, ctx);
+    }
+    if (is(what, "many-of") && count > 1) {
+        return many(of, path + 2, count - 2, ctx);
+    }
+    if (is(what, "now")) {
+        WASMILL_TRY(wasmill_answer_text(ctx, wasmill_format(ctx, "%lld", (long long)wasmill_now(ctx))));
+        return wasmill_answer_status(ctx, 299);
+    }
+    if (is(what, "panic")) {
+        wasmill_log(ctx, WASMILL_ERROR, "asked for it");
+        __builtin_trap();
+    }
+    if (is(what, "emit")) {
+        return wasmill_emit(ctx, wasmill_text("there is no record"));
+    }
+    if (is(what, "refuse")) {
+        return wasmill_fail(ctx, "no-mood", "not today");
+    }
+    return wasmill_answer_not_found(ctx, "no such question");
 }
 WASMILL_QUERIES(answer)

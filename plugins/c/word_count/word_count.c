@@ -1,7 +1,5 @@
 /* Counts words: the key is the word; each record raises its count by one and emits the new one. Queries ask for the
  * count of a word, and for the words that were seen most. */
-#include <stdlib.h>
-
 #include "wasmill.h"
 
 enum { COUNT };
@@ -47,7 +45,7 @@ WASMILL_EXPORT(PLUGIN)
 
 /* ---- Queries: count/WORD, top?n=10 ---- */
 
-enum { TOP_DEFAULT = 10, TOP_MAX = 100, PAGE = 1000 };
+enum { TOP_DEFAULT = 10, TOP_MAX = 1000, PAGE = 1000 };
 
 typedef struct ranked {
     wasmill_bytes word;
@@ -58,9 +56,6 @@ static wasmill_result answer_count(wasmill_bytes word, wasmill_context *ctx) {
     wasmill_bytes stored;
     uint64_t count;
     WASMILL_TRY(wasmill_query_get(ctx, NULL, "count", word, &stored));
-    if (stored.data == NULL) {
-        return wasmill_answer_not_found(ctx, "this word was never seen");
-    }
     WASMILL_TRY(wasmill_read_u64(ctx, stored, &count));
     yyjson_mut_doc *doc = wasmill_new_json(ctx);
     yyjson_mut_doc_set_root(doc, counted(doc, word, count));
@@ -89,7 +84,7 @@ static wasmill_result rank(ranked *best, size_t *count, size_t n, const wasmill_
 
 /* Reads all words: for vocabularies that are read within the transform's time. */
 static wasmill_result answer_top(size_t n, wasmill_context *ctx) {
-    ranked best[TOP_MAX];
+    ranked *best = wasmill_alloc(ctx, n * sizeof *best);
     size_t count = 0;
     wasmill_bytes after = wasmill_null();
     wasmill_entries entries;
@@ -109,21 +104,26 @@ static wasmill_result answer_top(size_t n, wasmill_context *ctx) {
     return wasmill_answer_json(ctx, doc);
 }
 
+/* The number that a text is; 0 when it is none from 1 to TOP_MAX. */
+static size_t read_n(wasmill_bytes text) {
+    size_t n = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9' || n > TOP_MAX) {
+            return 0;
+        }
+        n = n * 10 + (size_t)(text.data[i] - '0');
+    }
+    return n <= TOP_MAX ? n : 0;
+}
+
 static wasmill_result answer(const wasmill_query *query, wasmill_context *ctx) {
     if (query->path_count == 2 && wasmill_equal(query->path[0], wasmill_text("count"))) {
         return answer_count(query->path[1], ctx);
     }
     if (query->path_count == 1 && wasmill_equal(query->path[0], wasmill_text("top"))) {
-        long n = TOP_DEFAULT;
         wasmill_bytes text;
-        if (wasmill_find_parameter(query, "n", &text)) {
-            char *end;
-            n = strtol(wasmill_format(ctx, "%.*s", WASMILL_ARG(text)).data, &end, 10);
-            if (text.len == 0 || *end != 0 || n < 1 || n > TOP_MAX) {
-                return wasmill_answer_bad_request(ctx, "`n` is a whole number from 1 to %d", TOP_MAX);
-            }
-        }
-        return answer_top((size_t)n, ctx);
+        size_t n = wasmill_find_parameter(query, "n", &text) ? read_n(text) : TOP_DEFAULT;
+        return n > 0 ? answer_top(n, ctx) : wasmill_answer_bad_request(ctx, "`n` is a number from 1 to %d", TOP_MAX);
     }
     return wasmill_answer_not_found(ctx, "ask for count/WORD or top?n=10");
 }

@@ -3,7 +3,7 @@
 package main
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 
 	"wasmill"
@@ -68,34 +68,72 @@ func (m *Migrating) Migrate(from uint32, state *migration.State) error {
 	})
 }
 
-// Answer answers `seen/KEY`, `seen-of/TRANSFORM/KEY`, and badly.
+// Answer answers as the path says.
 func (*Migrating) Answer(query queries.Query, reader queries.Reader) (queries.Answer, error) {
-	path := query.Path
+	what, rest := "", query.Path
+	if len(rest) > 0 {
+		what, rest = rest[0], rest[1:]
+	}
 	switch {
-	case len(path) == 2 && path[0] == "seen":
-		return answer(queries.Get(reader, seen, []byte(path[1])))
-	case len(path) == 3 && path[0] == "seen-of":
-		return answer(queries.Get(reader.Of(path[1]), seen0, []byte(path[2])))
-	case len(path) == 1 && path[0] == "all-of":
-		transform, _ := query.Parameter("transform")
-		found, err := queries.Scan(reader.Of(transform), seen0, []byte("room-"), []byte("room-1"), 2)
-		return queries.Text(fmt.Sprint(len(found.Entries), " ", found.More)), err
-	case len(path) == 1 && path[0] == "panic":
+	case what == "seen" && len(rest) == 1:
+		it, found, err := queries.Get(reader, seen, []byte(rest[0]))
+		if err == nil && !found {
+			return queries.NotFound("never seen"), nil
+		}
+		return asJSON(it, err)
+	case what == "many":
+		found, err := queries.GetMany(reader, seen, bytes(rest)...)
+		return asJSON(pointers(found), err)
+	// What the oracle stores beside it, in the same pipeline.
+	case what == "seen-of" && len(rest) == 2:
+		count, found, err := queries.Get(reader.Of(rest[0]), seen0, []byte(rest[1]))
+		if err == nil && !found {
+			return queries.JSON[any](nil)
+		}
+		return asJSON(count, err)
+	case what == "all-of" && len(rest) == 1:
+		found, err := queries.Scan(reader.Of(rest[0]), seen0, []byte("room-"), []byte("room-1"), 2)
+		counts := map[string]uint64{}
+		for _, entry := range found.Entries {
+			counts[string(entry.Key)] = entry.Value
+		}
+		return asJSON(counts, err)
+	case what == "many-of" && len(rest) > 0:
+		found, err := queries.GetMany(reader.Of(rest[0]), seen0, bytes(rest[1:])...)
+		return asJSON(pointers(found), err)
+	case what == "now":
+		return queries.Text(strconv.FormatInt(reader.Now(), 10)).WithStatus(299), nil
+	case what == "panic":
 		panic("asked for it")
-	case len(path) == 1 && path[0] == "refuse":
+	case what == "refuse":
 		return queries.Answer{}, wasmill.Errorf("no-mood", "not today")
 	}
 	return queries.NotFound("no such question"), nil
 }
 
-func answer[T any](value T, found bool, err error) (queries.Answer, error) {
-	switch {
-	case err != nil:
+func asJSON[T any](value T, err error) (queries.Answer, error) {
+	if err != nil {
 		return queries.Answer{}, err
-	case !found:
-		return queries.NotFound("never seen"), nil
 	}
 	return queries.JSON(value)
+}
+
+func bytes(texts []string) (all [][]byte) {
+	for _, text := range texts {
+		all = append(all, []byte(text))
+	}
+	return all
+}
+
+// pointers answers what becomes null where nothing is found.
+func pointers[T any](found []queries.Found[T]) []*T {
+	all := make([]*T, len(found))
+	for i := range found {
+		if found[i].Found {
+			all[i] = &found[i].Value
+		}
+	}
+	return all
 }
 
 func init() { wasmill.Register(definition) }

@@ -28,13 +28,23 @@ func TestNumbersBecomeObjects(t *testing.T) {
 	if err := plugin.Migrate(1); !errors.As(err, &own) || own.Code != "no-version" {
 		t.Errorf("got %v", err)
 	}
+	for _, path := range []string{"panic", "refuse"} {
+		if _, err := plugin.Ask(path); err == nil {
+			t.Errorf("%s is answered", path)
+		}
+	}
 	for path, want := range map[string]string{
-		"seen/room-3":           `{"count":1152921504606846976}`,
-		"seen/room-2":           "never seen",
-		"seen-of/old/room-1":    "7",
-		"all-of?transform=old":  "2 false",
-		"all-of?transform=none": "0 false",
-		"else":                  "no such question",
+		"seen/room-3":             `{"count":1152921504606846976}`,
+		"seen/room-2":             "never seen",
+		"many/room-1/room-2":      `[{"count":7},null]`,
+		"many":                    "[]",
+		"seen-of/old/room-1":      "7",
+		"seen-of/none/room-1":     "null",
+		"all-of/old":              `{"room-2":0,"room-3":1152921504606846976}`,
+		"all-of/none":             "{}",
+		"many-of/old/none/room-1": "[null,7]",
+		"now":                     "0",
+		"else":                    "no such question",
 	} {
 		if answer, err := plugin.Ask(path); err != nil || string(answer.Body) != want {
 			t.Errorf("%s: got %s, %v; want %s", path, answer.Body, err, want)

@@ -45,11 +45,13 @@ func TestAnswers(t *testing.T) {
 		status     int
 	}{
 		{`count/"a"`, `{"word":"\"a\"","count":3}`, 200},
-		{"count/b", "this word was never seen", 404},
+		{"count/b", `{"word":"b","count":0}`, 200},
 		{"top?n=4", `[{"word":"\"a\"","count":3},{"word":"w2400","count":3},{"word":"w1200","count":2},{"word":"w0000","count":1}]`, 200},
-		{"top?n=0", "`n` is a whole number from 1 to 100", 400},
-		{"top?n=101", "`n` is a whole number from 1 to 100", 400},
-		{"top?n=x", "`n` is a whole number from 1 to 100", 400},
+		{"top?n=0", "`n` is a number from 1 to 1000", 400},
+		{"top?n=1001", "`n` is a number from 1 to 1000", 400},
+		{"top?n=+5", "`n` is a number from 1 to 1000", 400},
+		{"top?n=", "`n` is a number from 1 to 1000", 400},
+		{"top?n=x", "`n` is a number from 1 to 1000", 400},
 		{"", "ask for count/WORD or top?n=10", 404},
 		{"top/1", "ask for count/WORD or top?n=10", 404},
 	} {

@@ -17,7 +17,7 @@ type counted struct {
 
 const (
 	topDefault = 10
-	topMax     = 100
+	topMax     = 1000
 	// How many entries are read at once.
 	page = 1000
 )
@@ -30,11 +30,11 @@ func (w *WordCount) Answer(query queries.Query, reader queries.Reader) (queries.
 	case len(path) == 1 && path[0] == "top":
 		n := topDefault
 		if text, given := query.Parameter("n"); given {
-			number, err := strconv.Atoi(text)
+			number, err := strconv.ParseUint(text, 10, 16)
 			if err != nil || number < 1 || number > topMax {
-				return queries.BadRequest("`n` is a whole number from 1 to " + strconv.Itoa(topMax)), nil
+				return queries.BadRequest("`n` is a number from 1 to " + strconv.Itoa(topMax)), nil
 			}
-			n = number
+			n = int(number)
 		}
 		return top(reader, n)
 	}
@@ -42,12 +42,9 @@ func (w *WordCount) Answer(query queries.Query, reader queries.Reader) (queries.
 }
 
 func count(reader queries.Reader, word string) (queries.Answer, error) {
-	count, found, err := queries.Get(reader, counts, []byte(word))
-	switch {
-	case err != nil:
+	count, _, err := queries.Get(reader, counts, []byte(word))
+	if err != nil {
 		return queries.Answer{}, err
-	case !found:
-		return queries.NotFound("this word was never seen"), nil
 	}
 	return asJSON(appendCounted(nil, counted{word, count}))
 }

@@ -17,11 +17,19 @@ static void numbers_become_objects(void) {
     WASMILL_CHECK_TEXT(wasmill_test_ask(t, "seen/room-1").body, "{\"count\":8}");
     WASMILL_CHECK_TEXT(wasmill_test_ask(t, "seen/room-3").body, "{\"count\":1}");
     WASMILL_CHECK(wasmill_test_ask(t, "seen/room-2").status == 404);
+    WASMILL_CHECK_TEXT(wasmill_test_ask(t, "many/room-3/room-2").body, "[{\"count\":1},null]");
+    WASMILL_CHECK_TEXT(wasmill_test_ask(t, "many").body, "[]");
     wasmill_test_store_of(t, "old", "seen", wasmill_text("room-1"), SEVEN);
-    wasmill_test_store_of(t, "old", "seen", wasmill_text("room-2"), SEVEN);
+    wasmill_test_store_of(t, "old", "seen", wasmill_text("room-2"), ZERO);
+    wasmill_test_store_of(t, "old", "seen", wasmill_text("room-3"), SEVEN);
+    wasmill_test_store_of(t, "old", "seen", wasmill_text("room-4"), SEVEN);
     WASMILL_CHECK_TEXT(wasmill_test_ask(t, "seen-of/old/room-1").body, "7");
-    WASMILL_CHECK(wasmill_test_ask(t, "seen-of/none/room-1").status == 404);
-    WASMILL_CHECK_TEXT(wasmill_test_ask(t, "all-of?transform=old").body, "1 false");
+    WASMILL_CHECK_TEXT(wasmill_test_ask(t, "seen-of/none/room-1").body, "null");
+    WASMILL_CHECK_TEXT(wasmill_test_ask(t, "all-of/old").body, "{\"room-2\":0,\"room-3\":7}");
+    WASMILL_CHECK_TEXT(wasmill_test_ask(t, "all-of/none").body, "{}");
+    WASMILL_CHECK_TEXT(wasmill_test_ask(t, "many-of/old/none/room-1").body, "[null,7]");
+    WASMILL_CHECK_TEXT(wasmill_test_ask(t, "now").body, "0");
+    WASMILL_CHECK(wasmill_test_ask(t, "now").status == 299);
     WASMILL_CHECK(wasmill_test_ask(t, "refuse").status == 0);
     WASMILL_CHECK(wasmill_test_ask(t, "").status == 404);
 
