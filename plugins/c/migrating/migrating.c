@@ -78,7 +78,8 @@ static bool is(wasmill_bytes text, const char *other) {
 }
 
 /* What is stored as JSON, or (of the oracle) as a number, null for nothing. */
-static wasmill_result append(yyjson_mut_doc *doc, yyjson_mut_val *list, bool number, wasmill_bytes stored, wasmill_context *ctx) {
+static wasmill_result append(
+    yyjson_mut_doc *doc, yyjson_mut_val *list, bool number, wasmill_bytes stored, wasmill_context *ctx) {
     uint64_t count;
     if (stored.data == NULL) {
         yyjson_mut_arr_add_null(doc, list);

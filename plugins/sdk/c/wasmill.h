@@ -409,7 +409,8 @@ WASMILL_MUST_USE wasmill_result wasmill_query_scan(
 WASMILL_MUST_USE wasmill_result wasmill_answer_json(wasmill_context *ctx, yyjson_mut_doc *doc);
 WASMILL_MUST_USE wasmill_result wasmill_answer_text(wasmill_context *ctx, wasmill_bytes text);
 /* Bytes of a media type. */
-WASMILL_MUST_USE wasmill_result wasmill_answer_bytes(wasmill_context *ctx, const char *content_type, wasmill_bytes body);
+WASMILL_MUST_USE wasmill_result wasmill_answer_bytes(
+    wasmill_context *ctx, const char *content_type, wasmill_bytes body);
 /* There is no such thing (404), or the question is wrong (400), with a sentence for people. */
 WASMILL_MUST_USE wasmill_result wasmill_answer_not_found(wasmill_context *ctx, const char *format, ...)
     WASMILL_PRINTF(2, 3);
@@ -448,39 +449,6 @@ typedef wasmill_result wasmill_change_function(
  * rewrite a store itself. Fails: as `change`. */
 WASMILL_MUST_USE wasmill_result wasmill_migration_rewrite(
     wasmill_context *ctx, uint32_t store, wasmill_change_function *change, void *data);
-
-/* What a component exports, the host goes by, so the macros above export it; the SDK's own files are the same for
- * all plugins. The names are those of the contract, whose version is that of generated/. */
-#ifdef __wasm__
-#define WASMILL_EXPORTED(name) WASMILL_C __attribute__((__export_name__(name)))
-WASMILL_C uint8_t *__wasm_export_exports_wasmill_plugin_query_handler_answer(
-    uint8_t *path, size_t path_count, uint8_t *parameters, size_t parameter_count);
-WASMILL_C void __wasm_export_exports_wasmill_plugin_query_handler_answer_post_return(uint8_t *answer);
-WASMILL_C uint8_t *__wasm_export_exports_wasmill_plugin_migration_handler_migrate(int32_t from);
-WASMILL_C void __wasm_export_exports_wasmill_plugin_migration_handler_migrate_post_return(uint8_t *answer);
-#define WASMILL_EXPORTS_QUERIES                                                                                    \
-    WASMILL_EXPORTED("wasmill:plugin/query-handler@0.1.2#answer")                                                  \
-    uint8_t *wasmill_export_answer(uint8_t *path, size_t path_count, uint8_t *parameters, size_t parameter_count) { \
-        return __wasm_export_exports_wasmill_plugin_query_handler_answer(                                          \
-            path, path_count, parameters, parameter_count);                                                        \
-    }                                                                                                              \
-    WASMILL_EXPORTED("cabi_post_wasmill:plugin/query-handler@0.1.2#answer")                                        \
-    void wasmill_export_answer_post_return(uint8_t *answer) {                                                      \
-        __wasm_export_exports_wasmill_plugin_query_handler_answer_post_return(answer);                             \
-    }
-#define WASMILL_EXPORTS_MIGRATION                                                          \
-    WASMILL_EXPORTED("wasmill:plugin/migration-handler@0.1.2#migrate")                     \
-    uint8_t *wasmill_export_migrate(int32_t from) {                                        \
-        return __wasm_export_exports_wasmill_plugin_migration_handler_migrate(from);       \
-    }                                                                                      \
-    WASMILL_EXPORTED("cabi_post_wasmill:plugin/migration-handler@0.1.2#migrate")           \
-    void wasmill_export_migrate_post_return(uint8_t *answer) {                             \
-        __wasm_export_exports_wasmill_plugin_migration_handler_migrate_post_return(answer); \
-    }
-#else
-#define WASMILL_EXPORTS_QUERIES
-#define WASMILL_EXPORTS_MIGRATION
-#endif
 
 /* ---- Timers, each known by clock, the record's key, and name ---- */
 
@@ -550,6 +518,40 @@ int64_t wasmill_stream_time(wasmill_context *ctx);
 int64_t wasmill_watermark(wasmill_context *ctx);
 /* A seed for random numbers. The same on replay. */
 uint64_t wasmill_seed(wasmill_context *ctx);
+
+/* ---- What the macros above export ---- */
+
+/* The host goes by what a component exports, and the SDK's own files are the same for all plugins. The names are those of the contract, whose version is that of generated/. */
+#ifdef __wasm__
+#define WASMILL_EXPORTED(name) WASMILL_C __attribute__((__export_name__(name)))
+WASMILL_C uint8_t *__wasm_export_exports_wasmill_plugin_query_handler_answer(
+    uint8_t *path, size_t path_count, uint8_t *parameters, size_t parameter_count);
+WASMILL_C void __wasm_export_exports_wasmill_plugin_query_handler_answer_post_return(uint8_t *answer);
+WASMILL_C uint8_t *__wasm_export_exports_wasmill_plugin_migration_handler_migrate(int32_t from);
+WASMILL_C void __wasm_export_exports_wasmill_plugin_migration_handler_migrate_post_return(uint8_t *answer);
+#define WASMILL_EXPORTS_QUERIES                                                                                    \
+    WASMILL_EXPORTED("wasmill:plugin/query-handler@0.1.2#answer")                                                  \
+    uint8_t *wasmill_export_answer(uint8_t *path, size_t path_count, uint8_t *parameters, size_t parameter_count) { \
+        return __wasm_export_exports_wasmill_plugin_query_handler_answer(                                          \
+            path, path_count, parameters, parameter_count);                                                        \
+    }                                                                                                              \
+    WASMILL_EXPORTED("cabi_post_wasmill:plugin/query-handler@0.1.2#answer")                                        \
+    void wasmill_export_answer_post_return(uint8_t *answer) {                                                      \
+        __wasm_export_exports_wasmill_plugin_query_handler_answer_post_return(answer);                             \
+    }
+#define WASMILL_EXPORTS_MIGRATION                                                          \
+    WASMILL_EXPORTED("wasmill:plugin/migration-handler@0.1.2#migrate")                     \
+    uint8_t *wasmill_export_migrate(int32_t from) {                                        \
+        return __wasm_export_exports_wasmill_plugin_migration_handler_migrate(from);       \
+    }                                                                                      \
+    WASMILL_EXPORTED("cabi_post_wasmill:plugin/migration-handler@0.1.2#migrate")           \
+    void wasmill_export_migrate_post_return(uint8_t *answer) {                             \
+        __wasm_export_exports_wasmill_plugin_migration_handler_migrate_post_return(answer); \
+    }
+#else
+#define WASMILL_EXPORTS_QUERIES
+#define WASMILL_EXPORTS_MIGRATION
+#endif
 
 #ifdef __cplusplus
 }

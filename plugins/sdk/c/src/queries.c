@@ -43,8 +43,8 @@ wasmill_result wasmill_query_get(
     everything_list_u8_t found = {NULL, 0};
     bool there;
     if (of != NULL) {
-        everything_string_t transform = wm_string(wasmill_text(of));
-        everything_string_t name = wm_string(wasmill_text(store));
+        everything_string_t transform = wm_string(wm_lossy(ctx->scratch, wasmill_text(of)));
+        everything_string_t name = wm_string(wm_lossy(ctx->scratch, wasmill_text(store)));
         there = wasmill_plugin_stores_get(&transform, &name, &asked, &found);
     } else {
         uint32_t number;
@@ -77,8 +77,8 @@ wasmill_result wasmill_query_get_many(
     wasmill_plugin_types_column_t view = wm_column_view(&asked);
     wasmill_plugin_types_column_t found;
     if (of != NULL) {
-        everything_string_t transform = wm_string(wasmill_text(of));
-        everything_string_t name = wm_string(wasmill_text(store));
+        everything_string_t transform = wm_string(wm_lossy(ctx->scratch, wasmill_text(of)));
+        everything_string_t name = wm_string(wm_lossy(ctx->scratch, wasmill_text(store)));
         wasmill_plugin_stores_get_many(&transform, &name, &view, &found);
     } else {
         wasmill_plugin_state_get_many(number, &view, &found);
@@ -100,8 +100,8 @@ wasmill_result wasmill_query_scan(
     everything_list_u8_t *maybe_behind = after.data == NULL ? NULL : &behind;
     wasmill_plugin_state_page_t page;
     if (of != NULL) {
-        everything_string_t transform = wm_string(wasmill_text(of));
-        everything_string_t name = wm_string(wasmill_text(store));
+        everything_string_t transform = wm_string(wm_lossy(ctx->scratch, wasmill_text(of)));
+        everything_string_t name = wm_string(wm_lossy(ctx->scratch, wasmill_text(store)));
         wasmill_plugin_stores_scan(&transform, &name, &start, maybe_behind, limit, &page);
     } else {
         uint32_t number;

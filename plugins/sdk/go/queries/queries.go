@@ -65,7 +65,7 @@ type Reader struct {
 // Of answers a reader of the stores of another transform of the pipeline, which are found by their names. To
 // read one that does not exist ends the query (502).
 func (r Reader) Of(transform string) Reader {
-	r.transform, r.ofPeer = transform, true
+	r.transform, r.ofPeer = strings.ToValidUTF8(transform, "\uFFFD"), true
 	return r
 }
 
