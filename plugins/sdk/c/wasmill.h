@@ -521,7 +521,8 @@ uint64_t wasmill_seed(wasmill_context *ctx);
 
 /* ---- What the macros above export ---- */
 
-/* The host goes by what a component exports, and the SDK's own files are the same for all plugins. The names are those of the contract, whose version is that of generated/. */
+/* The host goes by what a component exports, and the SDK's own files are the same for all plugins. The names are
+ * those of the contract, whose version is that of generated/. */
 #ifdef __wasm__
 #define WASMILL_EXPORTED(name) WASMILL_C __attribute__((__export_name__(name)))
 WASMILL_C uint8_t *__wasm_export_exports_wasmill_plugin_query_handler_answer(
