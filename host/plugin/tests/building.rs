@@ -168,7 +168,7 @@ fn the_imports_say_what_go_exports() {
 
     // A plugin that imports what it has no method for.
     let home = tempfile::tempdir().unwrap();
-    let sdk = go.join("../../sdk/go").canonicalize().unwrap();
+    let sdk = go.join("../sdk/go").canonicalize().unwrap();
     let manifest = std::fs::read_to_string(go.join("word_count/go.mod")).unwrap();
     let manifest = manifest.replace("../../sdk/go", sdk.to_str().unwrap());
     std::fs::write(home.path().join("go.mod"), manifest).unwrap();
@@ -207,7 +207,7 @@ fn the_macros_say_what_c_exports() {
     let home = tempfile::tempdir().unwrap();
     let manifest = format!(
         "language = \"c++\"\nsources = [\"*.cc\"]\nsdk = {:?}\nflags = [\"-std=c++20\"]",
-        c.join("../../sdk/c").canonicalize().unwrap()
+        c.join("../sdk/c").canonicalize().unwrap()
     );
     std::fs::write(home.path().join("plugin.toml"), manifest).unwrap();
     std::fs::write(
