@@ -202,28 +202,4 @@ fn the_macros_say_what_c_exports() {
         handlers(&c.join("migrating")).unwrap(),
         [MIGRATION_HANDLER, QUERY_HANDLER]
     );
-
-    // They are there for C++, too.
-    let home = tempfile::tempdir().unwrap();
-    let manifest = format!(
-        "language = \"c++\"\nsources = [\"*.cc\"]\nsdk = {:?}\nflags = [\"-std=c++20\"]",
-        c.join("../sdk/c").canonicalize().unwrap()
-    );
-    std::fs::write(home.path().join("plugin.toml"), manifest).unwrap();
-    std::fs::write(
-        home.path().join("plugin.cc"),
-        r#"#include "wasmill.h"
-        static wasmill_result process(const wasmill_record *, wasmill_context *) { return WASMILL_OK; }
-        static wasmill_result answer(const wasmill_query *, wasmill_context *ctx) {
-            return wasmill_answer_text(ctx, wasmill_text("hello"));
-        }
-        static wasmill_result migrate(uint32_t, wasmill_context *) { return WASMILL_OK; }
-        static const wasmill_plugin PLUGIN = {.name = "plus", .version = "0.1.0", .process = process};
-        WASMILL_EXPORT(PLUGIN)
-        WASMILL_QUERIES(answer)
-        WASMILL_MIGRATES(migrate)
-        "#,
-    )
-    .unwrap();
-    assert_eq!(handlers(home.path()).unwrap(), [MIGRATION_HANDLER, QUERY_HANDLER]);
 }

@@ -95,7 +95,7 @@ func (s *Keyed[T]) Remove(ctx *Context) error {
 }
 
 // Encode answers the bytes that a value is stored as. The error is that of the format.
-func (s *Keyed[T]) Encode(value T) ([]byte, error) { return s.format.Append(nil, value) }
+func (s *Keyed[T]) Encode(value T) ([]byte, error) { return s.format.Append([]byte{}, value) }
 
 // Decode reads what is stored. The error is `bad-state`.
 func (s *Keyed[T]) Decode(data []byte) (T, error) { return decode(&s.storeSpec, s.format, data) }
@@ -149,7 +149,7 @@ func (s *Shared[T]) Remove(ctx *Context, key []byte) error {
 }
 
 // Encode answers the bytes that a value is stored as. The error is that of the format.
-func (s *Shared[T]) Encode(value T) ([]byte, error) { return s.format.Append(nil, value) }
+func (s *Shared[T]) Encode(value T) ([]byte, error) { return s.format.Append([]byte{}, value) }
 
 // Decode reads what is stored. The error is `bad-state`.
 func (s *Shared[T]) Decode(data []byte) (T, error) { return decode(&s.storeSpec, s.format, data) }

@@ -170,3 +170,16 @@ func TestFaultsOfThePluginAreErrors(t *testing.T) {
 		t.Errorf("got %d, %v", answer.Status, err)
 	}
 }
+
+// What is stored as no bytes is stored all the same.
+func TestEmptyValuesAreStored(t *testing.T) {
+	plugin := wasmilltest.New(t, definition, `{}`)
+	data, err := notes.Encode("")
+	if err != nil || data == nil {
+		t.Fatalf("got %v, %v", data, err)
+	}
+	plugin.SetState("notes", "", data)
+	if answer, err := plugin.Ask("note"); err != nil || string(answer.Body) != " true" {
+		t.Errorf("got %q, %v", answer.Body, err)
+	}
+}
