@@ -34,7 +34,7 @@ pub struct PluginPre<T: 'static> {
 }
 
 /// The interfaces that a component exports beside those that each has.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Handles {
     pub timers: bool,
     pub queries: bool,

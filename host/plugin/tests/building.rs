@@ -84,9 +84,9 @@ fn the_sdk_carries_the_contract() {
     );
 }
 
-/// Builds a plugin of a language when its tool answers; says so when it does not. With
-/// `WASMILL_TEST_LANGUAGES=all` a missing tool is a failure.
-fn built(language: &str, tool: &[&str], name: &str) {
+/// Whether the tool of a language answers; says so when it does not. With `WASMILL_TEST_LANGUAGES=all` a
+/// missing tool is a failure.
+fn has(tool: &[&str]) -> bool {
     let answers = std::process::Command::new(tool[0])
         .args(&tool[1..])
         .output()
@@ -95,6 +95,13 @@ fn built(language: &str, tool: &[&str], name: &str) {
     assert!(answers || !all, "{tool:?} does not answer");
     if !answers {
         eprintln!("passed over: {tool:?} does not answer");
+    }
+    answers
+}
+
+/// Builds a plugin of a language when its tool answers.
+fn built(language: &str, tool: &[&str], name: &str) {
+    if !has(tool) {
         return;
     }
     let out = tempfile::tempdir().unwrap();
@@ -131,4 +138,68 @@ fn typescript_is_built_without_wasi() {
 #[test]
 fn python_is_built_without_wasi() {
     built("python", &["componentize-py", "--version"], "word_count");
+}
+
+/// Builds the project of a directory, and says what of the handlers the component exports.
+fn handlers(dir: &Path) -> Result<Vec<String>, PluginError> {
+    let out = tempfile::tempdir().unwrap();
+    let report = build(&options(dir, out.path()))?;
+    let mut handlers = plugin::inspect(&report.path, None).unwrap().exports;
+    handlers.retain(|name| name.contains("query") || name.contains("migration"));
+    handlers.sort();
+    Ok(handlers)
+}
+
+const QUERY_HANDLER: &str = "wasmill:plugin/query-handler@0.1.2";
+const MIGRATION_HANDLER: &str = "wasmill:plugin/migration-handler@0.1.2";
+
+#[test]
+fn the_imports_say_what_go_exports() {
+    if !has(&["go", "version"]) {
+        return;
+    }
+    let go = common::plugins().join("go").canonicalize().unwrap();
+    assert_eq!(handlers(&go.join("sessions")).unwrap(), [""; 0]);
+    assert_eq!(handlers(&go.join("word_count")).unwrap(), [QUERY_HANDLER]);
+    assert_eq!(
+        handlers(&go.join("migrating")).unwrap(),
+        [MIGRATION_HANDLER, QUERY_HANDLER]
+    );
+
+    // A plugin that imports what it has no method for.
+    let home = tempfile::tempdir().unwrap();
+    let sdk = go.join("../sdk/go").canonicalize().unwrap();
+    let manifest = std::fs::read_to_string(go.join("word_count/go.mod")).unwrap();
+    let manifest = manifest.replace("../../sdk/go", sdk.to_str().unwrap());
+    std::fs::write(home.path().join("go.mod"), manifest).unwrap();
+    std::fs::copy(go.join("word_count/go.sum"), home.path().join("go.sum")).unwrap();
+    let source = std::fs::read_to_string(go.join("word_count/queries.go")).unwrap();
+    std::fs::write(
+        home.path().join("queries.go"),
+        source.replace(") Answer(query", ") Answers(query"),
+    )
+    .unwrap();
+    std::fs::copy(go.join("word_count/main.go"), home.path().join("main.go")).unwrap();
+    let said = handlers(home.path()).unwrap_err().to_string();
+    assert!(
+        said.contains(
+            "`word_count` imports wasmill/queries, but *main.WordCount has no method \
+             `Answer(queries.Query, queries.Reader) (queries.Answer, error)`"
+        ),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_macros_say_what_c_exports() {
+    if !has(&["python3", "-m", "ziglang", "version"]) {
+        return;
+    }
+    let c = common::plugins().join("c").canonicalize().unwrap();
+    assert_eq!(handlers(&c.join("sessions")).unwrap(), [""; 0]);
+    assert_eq!(handlers(&c.join("word_count")).unwrap(), [QUERY_HANDLER]);
+    assert_eq!(
+        handlers(&c.join("migrating")).unwrap(),
+        [MIGRATION_HANDLER, QUERY_HANDLER]
+    );
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"wasmill/wasmilltest"
@@ -24,6 +26,45 @@ func TestCountsByKey(t *testing.T) {
 	}
 	if got, want := string(plugin.State("count")["a"]), "\x03\x00\x00\x00\x00\x00\x00\x00"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestAnswers(t *testing.T) {
+	plugin := wasmilltest.New(t, definition, `{}`)
+	var words []wasmilltest.Record
+	// More than one page of them.
+	for i := range 2500 {
+		words = append(words, wasmilltest.Record{Key: wasmilltest.Text(fmt.Sprintf("w%04d", i))})
+	}
+	for _, word := range []string{"w2400", "w1200", "\"a\"", "\"a\"", "\"a\"", "w2400"} {
+		words = append(words, wasmilltest.Record{Key: wasmilltest.Text(word)})
+	}
+	plugin.Run(words...)
+	for _, test := range []struct {
+		path, want string
+		status     int
+	}{
+		{`count/"a"`, `{"word":"\"a\"","count":3}`, 200},
+		{"count/b", `{"word":"b","count":0}`, 200},
+		{"top?n=4", `[{"word":"\"a\"","count":3},{"word":"w2400","count":3},{"word":"w1200","count":2},{"word":"w0000","count":1}]`, 200},
+		{"top?n=0", "`n` is a number from 1 to 1000", 400},
+		{"top?n=1001", "`n` is a number from 1 to 1000", 400},
+		{"top?n=+5", "`n` is a number from 1 to 1000", 400},
+		{"top?n=", "`n` is a number from 1 to 1000", 400},
+		{"top?n=x", "`n` is a number from 1 to 1000", 400},
+		{"", "ask for count/WORD or top?n=10", 404},
+		{"top/1", "ask for count/WORD or top?n=10", 404},
+	} {
+		answer, err := plugin.Ask(test.path)
+		if err != nil || answer.Status != test.status || string(answer.Body) != test.want {
+			t.Errorf("%s: got %d %s, %v; want %d %s", test.path, answer.Status, answer.Body, err, test.status, test.want)
+		}
+	}
+	if answer, err := plugin.Ask("top"); err != nil || strings.Count(string(answer.Body), "word") != 10 {
+		t.Errorf("got %s, %v", answer.Body, err)
+	}
+	if answer, err := wasmilltest.New(t, definition, `{}`).Ask("top"); err != nil || string(answer.Body) != "[]" {
+		t.Errorf("got %s, %v", answer.Body, err)
 	}
 }
 

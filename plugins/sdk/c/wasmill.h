@@ -208,14 +208,15 @@ typedef struct wasmill_plugin {
     wasmill_result (*on_timer)(const wasmill_timer *timer, wasmill_context *ctx);
 } wasmill_plugin;
 
-/* Makes a wasmill_plugin the component's. Once, in one file. */
 #ifdef __cplusplus
-#define WASMILL_EXPORT(plugin) \
-    extern "C" const wasmill_plugin *wasmill_exported(void) { return &(plugin); }
+#define WASMILL_C extern "C"
 #else
-#define WASMILL_EXPORT(plugin) \
-    const wasmill_plugin *wasmill_exported(void) { return &(plugin); }
+#define WASMILL_C
 #endif
+
+/* Makes a wasmill_plugin the component's. Once, in one file. */
+#define WASMILL_EXPORT(plugin) \
+    WASMILL_C const wasmill_plugin *wasmill_exported(void) { return &(plugin); }
 const wasmill_plugin *wasmill_exported(void);
 
 /* The plugin's own data, `instance_size` bytes, cleared before `configure`; lives as long as the
@@ -338,9 +339,116 @@ WASMILL_MUST_USE wasmill_result wasmill_put_at(
     wasmill_context *ctx, uint32_t store, wasmill_bytes key, wasmill_bytes value);
 WASMILL_MUST_USE wasmill_result wasmill_remove_at(wasmill_context *ctx, uint32_t store, wasmill_bytes key);
 
-/* For values of shared stores. Read: 0 for null. Fails: bad-state. */
+/* For values of shared stores, of queries and of migrations. Read: 0, or NULL, for null. Fail: bad-state. To
+ * write JSON: wasmill_write_json. */
 WASMILL_MUST_USE wasmill_result wasmill_read_u64(wasmill_context *ctx, wasmill_bytes stored, uint64_t *value);
+WASMILL_MUST_USE wasmill_result wasmill_read_s64(wasmill_context *ctx, wasmill_bytes stored, int64_t *value);
+WASMILL_MUST_USE wasmill_result wasmill_read_f64(wasmill_context *ctx, wasmill_bytes stored, double *value);
+WASMILL_MUST_USE wasmill_result wasmill_read_json(wasmill_context *ctx, wasmill_bytes stored, yyjson_val **json);
 wasmill_bytes wasmill_write_u64(wasmill_context *ctx, uint64_t value);
+wasmill_bytes wasmill_write_s64(wasmill_context *ctx, int64_t value);
+wasmill_bytes wasmill_write_f64(wasmill_context *ctx, double value);
+
+/* ---- Queries: questions about the state, answered while records flow ---- */
+
+/* A parameter of a query. */
+typedef struct wasmill_parameter {
+    wasmill_bytes name;
+    wasmill_bytes value;
+} wasmill_parameter;
+
+/* What is asked: GET /v1/pipelines/PIPELINE/query/TRANSFORM/... All of it lives until its function returns. */
+typedef struct wasmill_query {
+    const wasmill_bytes *path; /* its parts after the transform's name: of items/7 they are `items` and `7` */
+    size_t path_count;
+    const wasmill_parameter *parameters; /* what stands behind `?`, in order; names may repeat */
+    size_t parameter_count;
+} wasmill_query;
+/* The first parameter of this name; false, and null, when there is none. */
+bool wasmill_find_parameter(const wasmill_query *query, const char *name, wasmill_bytes *value);
+
+/* Answers one question by a function below, in an instance that gets no records. What the one who asks did wrong
+ * is an answer, too. WASMILL_FAILED, or no answer, is the plugin's fault: the one who asks is told so (502). May
+ * use what reads here, wasmill_instance, wasmill_alloc, JSON, logs, the two names and wasmill_now. */
+typedef wasmill_result wasmill_answer_function(const wasmill_query *query, wasmill_context *ctx);
+/* Makes the component one that answers, by a wasmill_answer_function. Once, in one file. */
+#define WASMILL_QUERIES(function)                                                        \
+    WASMILL_C wasmill_answer_function *wasmill_answers(void) { return &(function); }     \
+    WASMILL_EXPORTS_QUERIES
+/* That function; NULL when the plugin has none. */
+wasmill_answer_function *wasmill_answers(void);
+
+/* What a store holds under a key: what is committed, over all partitions that the process has; of a key that
+ * several have, the first one's. Null for nothing. `of`: NULL for the plugin's own store of this name, or another
+ * transform of the pipeline, which must have one (else 502). Fails: no-key, error (no store of its own). */
+WASMILL_MUST_USE wasmill_result wasmill_query_get(
+    wasmill_context *ctx, const char *of, const char *store, wasmill_bytes key, wasmill_bytes *value);
+/* As wasmill_query_get for `count` keys, by one call of the host. */
+WASMILL_MUST_USE wasmill_result wasmill_query_get_many(
+    wasmill_context *ctx, const char *of, const char *store, const wasmill_bytes *keys, size_t count,
+    wasmill_bytes *values);
+
+/* An entry of a store. */
+typedef struct wasmill_entry {
+    wasmill_bytes key;
+    wasmill_bytes value;
+} wasmill_entry;
+/* Entries by the bytes of their keys; a key that several partitions have comes once for each. */
+typedef struct wasmill_entries {
+    const wasmill_entry *list;
+    size_t count;
+    bool more; /* there are entries after the last key */
+} wasmill_entries;
+/* Up to `limit` entries whose key starts with `prefix` and comes after `after`, null for the first. The host gives
+ * at most 1000 and about 1 MiB, so go by `more`. They live until the next scan. Fails: as wasmill_query_get. */
+WASMILL_MUST_USE wasmill_result wasmill_query_scan(
+    wasmill_context *ctx, const char *of, const char *store, wasmill_bytes prefix, wasmill_bytes after, uint32_t limit,
+    wasmill_entries *entries);
+
+/* Answers, in place of an earlier answer. What is given is copied. JSON fails: bad-utf8. */
+WASMILL_MUST_USE wasmill_result wasmill_answer_json(wasmill_context *ctx, yyjson_mut_doc *doc);
+WASMILL_MUST_USE wasmill_result wasmill_answer_text(wasmill_context *ctx, wasmill_bytes text);
+/* Bytes of a media type. */
+WASMILL_MUST_USE wasmill_result wasmill_answer_bytes(
+    wasmill_context *ctx, const char *content_type, wasmill_bytes body);
+/* There is no such thing (404), or the question is wrong (400), with a sentence for people. */
+WASMILL_MUST_USE wasmill_result wasmill_answer_not_found(wasmill_context *ctx, const char *format, ...)
+    WASMILL_PRINTF(2, 3);
+WASMILL_MUST_USE wasmill_result wasmill_answer_bad_request(wasmill_context *ctx, const char *format, ...)
+    WASMILL_PRINTF(2, 3);
+/* Gives the answer so far, or an empty one, another status: 200 to 599. Fails: error (another number). */
+WASMILL_MUST_USE wasmill_result wasmill_answer_status(wasmill_context *ctx, int status);
+
+/* ---- Migration: what an earlier state version of the plugin has stored ---- */
+
+/* Changes the stores of one partition, which were written by the state version `from`, smaller than the plugin's.
+ * Called before the partition's first record; what is stored is committed with the new version, or not at all
+ * and then it is called again. After WASMILL_FAILED nothing of it counts, and the partition stands still. May use
+ * what is here, wasmill_instance, wasmill_alloc, JSON, logs, the two names and wasmill_now. */
+typedef wasmill_result wasmill_migrate_function(uint32_t from, wasmill_context *ctx);
+/* Makes the component one that migrates, by a wasmill_migrate_function. Once, in one file. */
+#define WASMILL_MIGRATES(function)                                                       \
+    WASMILL_C wasmill_migrate_function *wasmill_migrates(void) { return &(function); }   \
+    WASMILL_EXPORTS_MIGRATION
+/* That function; NULL when the plugin has none. */
+wasmill_migrate_function *wasmill_migrates(void);
+
+/* What a store, keyed or shared, holds under a key; null for nothing. Fails: no-key. */
+WASMILL_MUST_USE wasmill_result wasmill_migration_get(
+    wasmill_context *ctx, uint32_t store, wasmill_bytes key, wasmill_bytes *value);
+/* Stores a value, or removes it. Fail: no-key. */
+WASMILL_MUST_USE wasmill_result wasmill_migration_put(
+    wasmill_context *ctx, uint32_t store, wasmill_bytes key, wasmill_bytes value);
+WASMILL_MUST_USE wasmill_result wasmill_migration_remove(wasmill_context *ctx, uint32_t store, wasmill_bytes key);
+
+/* Given what the earlier version has stored, says what this one stores under the same key: `*now`, which is null
+ * at first; null removes it. What is allocated in it lives until that has been stored. */
+typedef wasmill_result wasmill_change_function(
+    wasmill_bytes key, wasmill_bytes earlier, wasmill_bytes *now, wasmill_context *ctx, void *data);
+/* Replaces every entry of a store, in the order of the keys' bytes. `data` is handed to `change`, which may not
+ * rewrite a store itself. Fails: as `change`. */
+WASMILL_MUST_USE wasmill_result wasmill_migration_rewrite(
+    wasmill_context *ctx, uint32_t store, wasmill_change_function *change, void *data);
 
 /* ---- Timers, each known by clock, the record's key, and name ---- */
 
@@ -410,6 +518,41 @@ int64_t wasmill_stream_time(wasmill_context *ctx);
 int64_t wasmill_watermark(wasmill_context *ctx);
 /* A seed for random numbers. The same on replay. */
 uint64_t wasmill_seed(wasmill_context *ctx);
+
+/* ---- What the macros above export ---- */
+
+/* The host goes by what a component exports, and the SDK's own files are the same for all plugins. The names are
+ * those of the contract, whose version is that of generated/. */
+#ifdef __wasm__
+#define WASMILL_EXPORTED(name) WASMILL_C __attribute__((__export_name__(name)))
+WASMILL_C uint8_t *__wasm_export_exports_wasmill_plugin_query_handler_answer(
+    uint8_t *path, size_t path_count, uint8_t *parameters, size_t parameter_count);
+WASMILL_C void __wasm_export_exports_wasmill_plugin_query_handler_answer_post_return(uint8_t *answer);
+WASMILL_C uint8_t *__wasm_export_exports_wasmill_plugin_migration_handler_migrate(int32_t from);
+WASMILL_C void __wasm_export_exports_wasmill_plugin_migration_handler_migrate_post_return(uint8_t *answer);
+#define WASMILL_EXPORTS_QUERIES                                                                                    \
+    WASMILL_EXPORTED("wasmill:plugin/query-handler@0.1.2#answer")                                                  \
+    uint8_t *wasmill_export_answer(uint8_t *path, size_t path_count, uint8_t *parameters, size_t parameter_count) { \
+        return __wasm_export_exports_wasmill_plugin_query_handler_answer(                                          \
+            path, path_count, parameters, parameter_count);                                                        \
+    }                                                                                                              \
+    WASMILL_EXPORTED("cabi_post_wasmill:plugin/query-handler@0.1.2#answer")                                        \
+    void wasmill_export_answer_post_return(uint8_t *answer) {                                                      \
+        __wasm_export_exports_wasmill_plugin_query_handler_answer_post_return(answer);                             \
+    }
+#define WASMILL_EXPORTS_MIGRATION                                                          \
+    WASMILL_EXPORTED("wasmill:plugin/migration-handler@0.1.2#migrate")                     \
+    uint8_t *wasmill_export_migrate(int32_t from) {                                        \
+        return __wasm_export_exports_wasmill_plugin_migration_handler_migrate(from);       \
+    }                                                                                      \
+    WASMILL_EXPORTED("cabi_post_wasmill:plugin/migration-handler@0.1.2#migrate")           \
+    void wasmill_export_migrate_post_return(uint8_t *answer) {                             \
+        __wasm_export_exports_wasmill_plugin_migration_handler_migrate_post_return(answer); \
+    }
+#else
+#define WASMILL_EXPORTS_QUERIES
+#define WASMILL_EXPORTS_MIGRATION
+#endif
 
 #ifdef __cplusplus
 }

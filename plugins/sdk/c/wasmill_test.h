@@ -91,6 +91,22 @@ wasmill_test_output wasmill_test_output_at(const wasmill_test *t, size_t i);
 size_t wasmill_test_failure_count(const wasmill_test *t);
 wasmill_test_failure wasmill_test_failure_at(const wasmill_test *t, size_t i);
 
+/* What a plugin has answered. Lives until the next run or question. */
+typedef struct wasmill_test_answer {
+    int status; /* 0: the plugin failed, and why is the one failure */
+    const char *content_type;
+    wasmill_bytes body;
+} wasmill_test_answer;
+/* Asks the plugin, as GET .../query/TRANSFORM/ with this path does, such as "items/7?n=3". Nothing is decoded. */
+wasmill_test_answer wasmill_test_ask(wasmill_test *t, const char *path);
+/* Stores a value in a store of another transform of the pipeline, for queries. */
+void wasmill_test_store_of(
+    wasmill_test *t, const char *transform, const char *store, wasmill_bytes key, wasmill_bytes value);
+
+/* Lets the plugin change what wasmill_test_store has put there as an earlier state version. False: it failed, why
+ * is the one failure, and the state is as it was. */
+bool wasmill_test_migrate(wasmill_test *t, uint32_t from);
+
 /* Stores a value, as if an earlier run had; null removes. */
 void wasmill_test_store(wasmill_test *t, uint32_t store, wasmill_bytes key, wasmill_bytes value);
 /* What is stored now; null for nothing. */

@@ -87,5 +87,14 @@ func (d *Definition) describe() (core.Description, error) {
 			KeyFormat: "bytes", ValueFormat: valid(spec.format),
 		})
 	}
-	return description, d.defect
+	if d.defect != nil {
+		return description, d.defect
+	}
+	for _, requirement := range core.Requirements {
+		if !requirement.Has(d.zero) {
+			return description, fmt.Errorf("`%s` imports %s, but %T has no method `%s`",
+				about.Name, requirement.Package, d.zero, requirement.Method)
+		}
+	}
+	return description, nil
 }

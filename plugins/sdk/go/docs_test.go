@@ -64,13 +64,16 @@ func TestREADME(t *testing.T) {
 		code, _, _ := strings.Cut(block, "```")
 		blocks = append(blocks, code)
 	}
-	if len(blocks) != 2 {
+	if len(blocks) != 4 {
 		t.Fatalf("README.md has %d blocks of Go", len(blocks))
 	}
 	goTest(t, map[string]string{
 		"go.mod":       template(t, "go.mod"),
 		"go.sum":       template(t, "go.sum"),
 		"main.go":      blocks[0],
-		"main_test.go": "package main\n\nimport (\n\t\"slices\"\n\t\"testing\"\n\n\t\"wasmill/wasmilltest\"\n)\n\n" + blocks[1],
+		"queries.go":   "package main\n\n" + blocks[1],
+		"migration.go": "package main\n\n" + strings.Replace(blocks[2], "\n\n", "\n\nimport \"wasmill\"\n\n", 1),
+		"types.go":     "package main\n\ntype Counter struct{}\n\ntype Seen struct{ Count uint64 }\n",
+		"main_test.go": "package main\n\nimport (\n\t\"slices\"\n\t\"testing\"\n\n\t\"wasmill/wasmilltest\"\n)\n\n" + blocks[3],
 	})
 }

@@ -23,6 +23,12 @@ import (
 var configured *instance
 
 func init() {
+	core.Configured = func() core.Instance {
+		if configured == nil {
+			panic("the plugin was not configured")
+		}
+		return configured
+	}
 	export_wasmill_plugin_lifecycle.OnDescribe = func() core.Description {
 		defer reportPanic()
 		if registered == nil {
@@ -76,6 +82,19 @@ func (wasmHost) GetMany(store uint32, keys core.Column) core.Column {
 
 func (wasmHost) PutMany(store uint32, keys, values core.Column) {
 	wasmill_plugin_state.PutMany(store, keys, values)
+}
+
+func (wasmHost) Put(store uint32, key, value []byte) { wasmill_plugin_state.Put(store, key, value) }
+
+func (wasmHost) Remove(store uint32, key []byte) { wasmill_plugin_state.Remove(store, key) }
+
+func (wasmHost) Scan(store uint32, prefix, after []byte, limit uint32) core.Page {
+	from := witTypes.None[[]byte]()
+	if after != nil {
+		from = witTypes.Some(after)
+	}
+	page := wasmill_plugin_state.Scan(store, prefix, from, limit)
+	return core.Page{Keys: page.Keys, Values: page.Values, More: page.More}
 }
 
 func (wasmHost) Timer(clock uint8, key []byte, name string) (int64, bool) {

@@ -53,6 +53,34 @@ func (it *instance) OnTimers(due *core.DueTimers) core.Outbound {
 	})
 }
 
+// Plugin answers what the constructor made.
+func (it *instance) Plugin() any { return it.plugin }
+
+// Host answers what the plugin may call.
+func (it *instance) Host() core.Host { return it.ctx.host }
+
+// StoreNumber answers the number of the store of this name, false when the plugin has none.
+func (it *instance) StoreNumber(name string) (uint32, bool) {
+	for i, store := range it.ctx.definition.about.Stores {
+		if store.spec().name == name {
+			return uint32(i), true
+		}
+	}
+	return 0, false
+}
+
+// Guard runs a call that has no records. A panic becomes an error, as that of a record does.
+func (it *instance) Guard(call func() error) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			message, stack := fmt.Sprint(cause), string(debug.Stack())
+			it.ctx.host.WriteLog(uint8(LevelError), -1, valid(message+"\n"+stack))
+			err = &Error{Code: "error", Message: message, Detail: stack}
+		}
+	}()
+	return call()
+}
+
 func (it *instance) call(count int, keys *core.Column, inherited []int64, run func(index int) error) core.Outbound {
 	it.outputs.reset()
 	it.ctx.cache.begin(keys, count)

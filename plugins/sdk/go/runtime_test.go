@@ -171,3 +171,22 @@ func TestTheHostGetsEveryChangeOfATimerInOrder(t *testing.T) {
 		}
 	}
 }
+
+// A package that brings exports along asks the plugin for what they call.
+func TestPackagesRequireMethods(t *testing.T) {
+	definition := Define(About{Name: "adder"}, func(NoConfig) (adder, error) { return adder{}, nil })
+	defer func() { core.Requirements = nil }()
+	has := true
+	core.Requirements = []core.Requirement{{Package: "wasmill/extra", Method: "Extra()", Has: func(plugin any) bool {
+		_, isAdder := plugin.(adder)
+		return isAdder && has
+	}}}
+	if _, err := definition.describe(); err != nil {
+		t.Error(err)
+	}
+	has = false
+	_, err := definition.describe()
+	if want := "`adder` imports wasmill/extra, but wasmill.adder has no method `Extra()`"; fmt.Sprint(err) != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}

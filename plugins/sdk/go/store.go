@@ -19,6 +19,9 @@ type storeSpec struct {
 
 func (s *storeSpec) spec() *storeSpec { return s }
 
+// Name answers the store's name.
+func (s *storeSpec) Name() string { return s.name }
+
 // check answers whether the plugin may use the store.
 func (s *storeSpec) check() error {
 	if !s.listed {
@@ -36,6 +39,18 @@ type Format[T any] interface {
 	Append(to []byte, value T) ([]byte, error)
 	// Read reads a value. It must copy what it keeps of the bytes.
 	Read(data []byte) (T, error)
+}
+
+// StoreOf is a [Keyed] or [Shared] store with values of a type: what packages queries and migration read and
+// write, by the store's name and under any key.
+type StoreOf[T any] interface {
+	Store
+	// Name answers the store's name.
+	Name() string
+	// Encode answers a value's bytes. The error is that of the format.
+	Encode(value T) ([]byte, error)
+	// Decode reads a value's bytes. The error is `bad-state`.
+	Decode(data []byte) (T, error)
 }
 
 // Keyed is a store with one value per record key: what it gets and puts is that of the record (or timer) at
@@ -78,6 +93,12 @@ func (s *Keyed[T]) Remove(ctx *Context) error {
 	ctx.cache.remove(s.id, slot)
 	return nil
 }
+
+// Encode answers the bytes that a value is stored as. The error is that of the format.
+func (s *Keyed[T]) Encode(value T) ([]byte, error) { return s.format.Append([]byte{}, value) }
+
+// Decode reads what is stored. The error is `bad-state`.
+func (s *Keyed[T]) Decode(data []byte) (T, error) { return decode(&s.storeSpec, s.format, data) }
 
 func (s *Keyed[T]) slot(ctx *Context) (int32, error) {
 	if err := s.check(); err != nil {
@@ -127,16 +148,27 @@ func (s *Shared[T]) Remove(ctx *Context, key []byte) error {
 	return nil
 }
 
+// Encode answers the bytes that a value is stored as. The error is that of the format.
+func (s *Shared[T]) Encode(value T) ([]byte, error) { return s.format.Append([]byte{}, value) }
+
+// Decode reads what is stored. The error is `bad-state`.
+func (s *Shared[T]) Decode(data []byte) (T, error) { return decode(&s.storeSpec, s.format, data) }
+
 func read[T any](spec *storeSpec, format Format[T], data []byte) (value T, found bool, err error) {
 	if data == nil {
 		return value, false, nil
 	}
-	value, err = format.Read(data)
+	value, err = decode(spec, format, data)
+	return value, err == nil, err
+}
+
+func decode[T any](spec *storeSpec, format Format[T], data []byte) (T, error) {
+	value, err := format.Read(data)
 	if err != nil {
-		return value, false, Errorf("bad-state",
+		return value, Errorf("bad-state",
 			"what is stored in `%s` cannot be read: %w; has the plugin changed its format?", spec.name, err)
 	}
-	return value, true, nil
+	return value, nil
 }
 
 func put[T any](ctx *Context, spec *storeSpec, format Format[T], slot int32, value T) error {

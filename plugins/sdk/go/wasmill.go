@@ -44,7 +44,8 @@ import (
 	"wasmill/internal/core"
 )
 
-// Plugin turns records into records. One that also implements [TimerHandler] may set timers.
+// Plugin turns records into records. One that also implements [TimerHandler] may set timers; one that has the
+// method of package queries answers queries, one that has that of package migration migrates its state.
 type Plugin interface {
 	// Process runs one record. Record and context are of no use after it.
 	Process(record Record, ctx *Context) error
@@ -61,6 +62,7 @@ type TimerHandler interface {
 type Definition struct {
 	about     About
 	timers    bool
+	zero      any
 	construct func(config string) (Plugin, []core.Problem)
 	// What is wrong with the definition: told at `describe`, where a message reaches the author.
 	defect error
@@ -74,7 +76,8 @@ type Definition struct {
 func Define[C any, P Plugin](about About, constructor func(config C) (P, error)) *Definition {
 	definition := &Definition{about: about.finished()}
 	var zero P
-	_, definition.timers = any(zero).(TimerHandler)
+	definition.zero = zero
+	_, definition.timers = definition.zero.(TimerHandler)
 	if reflect.TypeFor[P]().Kind() == reflect.Interface {
 		definition.defect = fmt.Errorf("the constructor of `%s` must answer its own type, not %s: "+
 			"by the type it is known whether the plugin handles timers", about.Name, reflect.TypeFor[P]())
@@ -114,6 +117,10 @@ func init() {
 			return nil, problems
 		}
 		return runtime, nil
+	}
+	core.Told = func(err error) string {
+		said := failure(0, err)
+		return said.Code + ": " + said.Message
 	}
 	core.Describe = func(definition any) (core.Description, error) {
 		return definition.(*Definition).describe()

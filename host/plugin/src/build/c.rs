@@ -172,6 +172,7 @@ fn absolute(dir: &Path, path: &Path) -> Result<PathBuf, PluginError> {
 }
 
 const COMPONENT_TYPE: &str = "\
+__attribute__((weak)) void __component_type_object_force_link_everything(void) {}
 __attribute__((weak)) void __component_type_object_force_link_timed_transform(void) {}
 __attribute__((weak)) void __component_type_object_force_link_transform(void) {}
 ";

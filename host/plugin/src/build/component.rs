@@ -8,16 +8,20 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 use super::{BuildReport, Language, Out, Settings, fail, strip};
+use crate::bindings::Handles;
 use crate::engine::Engine;
 use crate::error::PluginError;
-use crate::{TIMER_HANDLER, description, section};
+use crate::{CONTRACT_VERSION, MIGRATION_HANDLER, PACKAGE, QUERY_HANDLER, TIMER_HANDLER, description, section};
 
 /// The contract: what a plugin is built against is what this host serves.
 pub(super) const CONTRACT: &str = include_str!("../../../../wit/plugin.wit");
 /// The world of plugins that SDKs build.
 pub(super) const WORLD: &str = "timed-transform";
-/// The world of those that export no `timer-handler`.
-const WORLD_WITHOUT_TIMERS: &str = "transform";
+/// The world of what all plugins have.
+const WORLD_OF_ALL: &str = "transform";
+/// The worlds of what some have.
+const WORLD_OF_QUERIES: &str = "query";
+const WORLD_OF_MIGRATIONS: &str = "migrate";
 
 /// What Go's and C's runtimes import.
 const PREVIEW_1: &str = "wasi_snapshot_preview1";
@@ -54,14 +58,10 @@ pub(super) fn of_module(core: &[u8]) -> Result<Vec<u8>, String> {
     let said = |error| format!("{error:#}");
     let mut core = core.to_vec();
     if !facts.has_metadata {
-        let world = if facts.handles_timers {
-            WORLD
-        } else {
-            WORLD_WITHOUT_TIMERS
-        };
         let mut resolve = Resolve::default();
-        let package = resolve.push_str("plugin.wit", CONTRACT).map_err(said)?;
-        let world = resolve.select_world(&[package], Some(world)).map_err(said)?;
+        resolve.push_str("plugin.wit", CONTRACT).map_err(said)?;
+        let package = resolve.push_str("built.wit", &facts.world()).map_err(said)?;
+        let world = resolve.select_world(&[package], Some("built")).map_err(said)?;
         embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8, false).map_err(said)?;
     }
     let mut encoder = ComponentEncoder::default();
@@ -82,8 +82,8 @@ fn stub_adapter() -> Result<Vec<u8>, String> {
 struct Facts {
     /// It carries the types of its world already: Rust's and C's bindings put them there.
     has_metadata: bool,
-    /// It exports the handler of timers.
-    handles_timers: bool,
+    /// What it exports beside what each plugin does.
+    handles: Handles,
     /// It imports WASI preview 1.
     needs_wasi: bool,
 }
@@ -104,14 +104,31 @@ impl Facts {
                 Payload::ExportSection(exports) => {
                     for export in exports {
                         let export = export?;
-                        facts.handles_timers |=
-                            export.kind == ExternalKind::Func && export.name.starts_with(TIMER_HANDLER);
+                        let is = |handler: &str| export.kind == ExternalKind::Func && export.name.starts_with(handler);
+                        facts.handles.timers |= is(TIMER_HANDLER);
+                        facts.handles.queries |= is(QUERY_HANDLER);
+                        facts.handles.migrations |= is(MIGRATION_HANDLER);
                     }
                 }
                 _ => {}
             }
         }
         Ok(facts)
+    }
+
+    /// The world of what it exports, `built`, as a package of its own.
+    fn world(&self) -> String {
+        let includes: String = [
+            (true, WORLD_OF_ALL),
+            (self.handles.timers, WORLD),
+            (self.handles.queries, WORLD_OF_QUERIES),
+            (self.handles.migrations, WORLD_OF_MIGRATIONS),
+        ]
+        .into_iter()
+        .filter(|(has, _)| *has)
+        .map(|(_, world)| format!("include {PACKAGE}{world}@{CONTRACT_VERSION}; "))
+        .collect();
+        format!("package wasmill:build; world built {{ {includes}}}")
     }
 }
 
@@ -252,7 +269,28 @@ mod tests {
             "(module (import \"wasi_snapshot_preview1\" \"proc_exit\" (func (param i32)))
                (func (export \"wasmill:plugin/timer-handler@0.1.2#on-timers\")))",
         );
-        assert!(go.handles_timers && go.needs_wasi && !go.has_metadata);
+        assert!(go.handles.timers && go.needs_wasi && !go.has_metadata);
+        let both = facts(
+            "(module (func (export \"wasmill:plugin/query-handler@0.1.2#answer\"))
+               (func (export \"wasmill:plugin/migration-handler@0.1.2#migrate\")))",
+        );
+        for (facts, exports) in [
+            (Facts::default(), &["lifecycle", "processor"][..]),
+            (go, &["lifecycle", "processor", "timer-handler"]),
+            (both, &["lifecycle", "processor", "query-handler", "migration-handler"]),
+        ] {
+            let mut resolve = Resolve::default();
+            resolve.push_str("plugin.wit", CONTRACT).unwrap();
+            let package = resolve.push_str("built.wit", &facts.world()).unwrap();
+            let world = resolve.select_world(&[package], Some("built")).unwrap();
+            let keys = resolve.worlds[world].exports.keys();
+            let names: Vec<_> = keys.map(|key| resolve.name_world_key(key)).collect();
+            let expected: Vec<_> = exports
+                .iter()
+                .map(|name| format!("{PACKAGE}{name}@{CONTRACT_VERSION}"))
+                .collect();
+            assert_eq!(names, expected);
+        }
         let error = of_module(&wat::parse_str("(module)").unwrap()).unwrap_err();
         assert!(error.contains("wasmill:plugin/lifecycle@0.1.2"), "{error}");
     }

@@ -13,7 +13,16 @@ use anyhow::{Context, Result, bail};
 use wit_bindgen_core::wit_parser::Resolve;
 use wit_bindgen_core::{Files, WorldGenerator};
 
-const WORLD: &str = "timed-transform";
+/// A world of all that a plugin may import and export, for C, whose bindings of two worlds cannot be linked
+/// together.
+const EVERYTHING: &str = "
+    package wasmill:sdk;
+    world everything {
+        include wasmill:plugin/timed-transform@0.1.2;
+        include wasmill:plugin/query@0.1.2;
+        include wasmill:plugin/migrate@0.1.2;
+    }
+";
 
 /// The files of a target, by their place in its folder.
 type Contents = BTreeMap<String, Vec<u8>>;
@@ -24,25 +33,34 @@ struct Target {
     sdk: &'static str,
     /// Where the bindings lie in it.
     folder: &'static str,
+    /// The worlds, of which each gives files; those that several give are the same.
+    worlds: &'static [&'static str],
     /// The parts of the folder in which nothing else lies; the generator's other files are not kept.
     parts: &'static [&'static str],
     generator: fn() -> Box<dyn WorldGenerator>,
-    /// What is done to a file after that.
-    finish: fn(&str, Vec<u8>) -> Result<Vec<u8>>,
+    /// What is done to a file of a world after that: its place, and what is in it.
+    finish: fn(&str, &str, &str) -> Result<(String, String)>,
 }
 
 const TARGETS: &[Target] = &[
     Target {
         sdk: "c",
         folder: "generated",
+        worlds: &["everything"],
         parts: &[""],
         generator: c,
-        finish: |_, content| Ok(content),
+        finish: finish_c,
     },
     Target {
         sdk: "go",
         folder: "internal/bindings",
-        parts: &["imports/", "exports/wit_exports/"],
+        worlds: &["timed-transform", "query", "migrate"],
+        parts: &[
+            "imports/",
+            "exports/wit_exports/",
+            "exports/wit_query_exports/",
+            "exports/wit_migrate_exports/",
+        ],
         generator: go,
         finish: finish_go,
     },
@@ -65,13 +83,30 @@ fn go() -> Box<dyn WorldGenerator> {
     options.build()
 }
 
-/// The bindings' runtime is a copy in the module, so imports name that; then they stand in gofmt's order.
-fn finish_go(name: &str, content: Vec<u8>) -> Result<Vec<u8>> {
+/// What not every plugin has is exported by the macro with which it says so, not by its being compiled.
+fn finish_c(_: &str, name: &str, content: &str) -> Result<(String, String)> {
+    const ASKED_FOR: [&str; 2] = ["wasmill:plugin/query-handler@", "wasmill:plugin/migration-handler@"];
+    let is_export =
+        |line: &str| line.contains("__export_name__(") && ASKED_FOR.iter().any(|interface| line.contains(interface));
+    let kept = content.lines().filter(|line| !is_export(line));
+    Ok((name.to_owned(), kept.map(|line| format!("{line}\n")).collect()))
+}
+
+/// The bindings' runtime is a copy in the module, so imports name that; then they stand in gofmt's order. The
+/// exports of each world are a package of their own: what links it has them.
+fn finish_go(world: &str, name: &str, content: &str) -> Result<(String, String)> {
     if !name.ends_with(".go") {
-        return Ok(content);
+        return Ok((name.to_owned(), content.to_owned()));
     }
-    let text =
-        String::from_utf8(content)?.replace("\"go.bytecodealliance.org/pkg/wit/", "\"wasmill/internal/bindings/wit/");
+    let exports = match world {
+        "query" => "wit_query_exports",
+        "migrate" => "wit_migrate_exports",
+        _ => "wit_exports",
+    };
+    let name = name.replace("wit_exports", exports);
+    let text = content
+        .replace("\"go.bytecodealliance.org/pkg/wit/", "\"wasmill/internal/bindings/wit/")
+        .replace("package wit_exports\n", &format!("package {exports}\n"));
     let mut gofmt = Command::new("gofmt")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -83,7 +118,7 @@ fn finish_go(name: &str, content: Vec<u8>) -> Result<Vec<u8>> {
     if writer.join().is_err() || !output.status.success() {
         bail!("gofmt refuses {name}");
     }
-    Ok(output.stdout)
+    Ok((name, String::from_utf8(output.stdout)?))
 }
 
 fn main() -> Result<ExitCode> {
@@ -122,19 +157,32 @@ fn main() -> Result<ExitCode> {
 }
 
 fn generate(target: &Target, contract: &Path) -> Result<Contents> {
-    let mut resolve = Resolve::default();
-    let package = resolve
-        .push_path(contract)
-        .with_context(|| format!("cannot read {}", contract.display()))?
-        .0;
-    let world = resolve.select_world(&[package], Some(WORLD))?;
-    let mut files = Files::default();
-    (target.generator)().generate(&mut resolve, world, &mut files)?;
-    files
-        .iter()
-        .filter(|(name, _)| target.parts.iter().any(|part| name.starts_with(part)))
-        .map(|(name, content)| Ok((name.to_owned(), (target.finish)(name, content.to_vec())?)))
-        .collect()
+    let mut contents = Contents::new();
+    for world in target.worlds {
+        let mut resolve = Resolve::default();
+        let mut package = resolve
+            .push_path(contract)
+            .with_context(|| format!("cannot read {}", contract.display()))?
+            .0;
+        if *world == "everything" {
+            package = resolve.push_str("everything.wit", EVERYTHING)?;
+        }
+        let id = resolve.select_world(&[package], Some(world))?;
+        let mut files = Files::default();
+        (target.generator)().generate(&mut resolve, id, &mut files)?;
+        for (name, content) in files.iter() {
+            let (name, content) = (target.finish)(world, name, str::from_utf8(content)?)?;
+            if !target.parts.iter().any(|part| name.starts_with(part)) {
+                continue;
+            }
+            let content = content.into_bytes();
+            if contents.get(&name).is_some_and(|other| *other != content) {
+                bail!("{name} differs from world to world");
+            }
+            contents.insert(name, content);
+        }
+    }
+    Ok(contents)
 }
 
 /// The files that are missing, differ, or should not be there.

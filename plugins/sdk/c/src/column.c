@@ -69,3 +69,16 @@ wasmill_bytes wm_entry(const wasmill_plugin_types_column_t *column, size_t i) {
     return start == end ? wasmill_bytes_of("", 0)
                         : wasmill_bytes_of(column->data.ptr + start, end - start);
 }
+
+void wm_fetched_free(wasmill_plugin_types_column_t *column) {
+    if (column->data.len > 0) {
+        free(column->data.ptr);
+    }
+    if (column->ends.len > 0) {
+        free(column->ends.ptr);
+    }
+    if (column->marks.len > 0) {
+        free(column->marks.ptr);
+    }
+    memset(column, 0, sizeof *column);
+}

@@ -3,13 +3,13 @@
 
 #include "internal.h"
 
-timed_transform_string_t wm_string(wasmill_bytes text) {
-    timed_transform_string_t string = {(uint8_t *)(uintptr_t)text.data, text.len};
+everything_string_t wm_string(wasmill_bytes text) {
+    everything_string_t string = {(uint8_t *)(uintptr_t)text.data, text.len};
     return string;
 }
 
-timed_transform_list_u8_t wm_list(wasmill_bytes bytes) {
-    timed_transform_list_u8_t list = {(uint8_t *)(uintptr_t)bytes.data, bytes.len};
+everything_list_u8_t wm_list(wasmill_bytes bytes) {
+    everything_list_u8_t list = {(uint8_t *)(uintptr_t)bytes.data, bytes.len};
     return list;
 }
 
@@ -20,8 +20,15 @@ size_t wm_ports(const wasmill_plugin *plugin, const wasmill_port **ports) {
 }
 
 int64_t wm_parent_time(const wasmill_context *ctx, uint32_t parent) {
-    const timed_transform_list_s64_t *times = ctx->due != NULL ? &ctx->due->times : &ctx->batch->timestamps;
+    const everything_list_s64_t *times = ctx->due != NULL ? &ctx->due->times : &ctx->batch->timestamps;
     return parent < times->len ? times->ptr[parent] : -1;
+}
+
+void wm_needs_records(const wasmill_context *ctx) {
+    if (ctx->keys == NULL) {
+        wm_die("there is no record at hand: outputs, timers and the state of records are for the functions of records "
+               "and timers");
+    }
 }
 
 void *wasmill_alloc(wasmill_context *ctx, size_t size) {
@@ -119,7 +126,7 @@ void wasmill_log(wasmill_context *ctx, wasmill_level level, const char *format, 
     va_start(arguments, format);
     wasmill_bytes text = wm_lossy(ctx->scratch, wm_vformat(ctx->scratch, format, arguments));
     va_end(arguments);
-    timed_transform_string_t string = wm_string(text);
+    everything_string_t string = wm_string(text);
     bool in_call = ctx->batch != NULL || ctx->due != NULL;
     wasmill_plugin_log_write((wasmill_plugin_log_level_t)level, in_call ? &ctx->index : NULL, &string);
 }
@@ -128,7 +135,7 @@ static uint32_t define(
     wasmill_plugin_metrics_kind_t kind, const char *name, const char *help, const wasmill_label *labels,
     size_t label_count, const double *bounds, size_t bound_count) {
     wm_arena arena = {NULL};
-    timed_transform_list_tuple2_string_string_t pairs = {NULL, label_count};
+    everything_list_tuple2_string_string_t pairs = {NULL, label_count};
     if (label_count > SIZE_MAX / sizeof *pairs.ptr) {
         wm_die("out of memory");
     }
@@ -137,9 +144,9 @@ static uint32_t define(
         pairs.ptr[i].f0 = wm_string(wm_lossy(&arena, wasmill_text(labels[i].name)));
         pairs.ptr[i].f1 = wm_string(wm_lossy(&arena, wasmill_text(labels[i].value)));
     }
-    timed_transform_string_t of_name = wm_string(wm_lossy(&arena, wasmill_text(name)));
-    timed_transform_string_t of_help = wm_string(wm_lossy(&arena, wasmill_text(help)));
-    timed_transform_list_f64_t of_bounds = {(double *)(uintptr_t)bounds, bound_count};
+    everything_string_t of_name = wm_string(wm_lossy(&arena, wasmill_text(name)));
+    everything_string_t of_help = wm_string(wm_lossy(&arena, wasmill_text(help)));
+    everything_list_f64_t of_bounds = {(double *)(uintptr_t)bounds, bound_count};
     uint32_t metric = wasmill_plugin_metrics_define(&of_name, kind, &of_help, &pairs, &of_bounds);
     wm_arena_free(&arena);
     return metric;
@@ -165,7 +172,7 @@ void wasmill_update(uint32_t metric, double value) {
 
 /* ---- Names and times ---- */
 
-static wasmill_bytes taken(wasmill_context *ctx, timed_transform_string_t *string) {
+static wasmill_bytes taken(wasmill_context *ctx, everything_string_t *string) {
     wasmill_bytes copy = wm_arena_copy(ctx->scratch, wasmill_bytes_of(string->ptr, string->len));
     if (string->len > 0) {
         free(string->ptr);
@@ -174,13 +181,13 @@ static wasmill_bytes taken(wasmill_context *ctx, timed_transform_string_t *strin
 }
 
 wasmill_bytes wasmill_pipeline(wasmill_context *ctx) {
-    timed_transform_string_t string = {NULL, 0};
+    everything_string_t string = {NULL, 0};
     wasmill_plugin_context_pipeline(&string);
     return taken(ctx, &string);
 }
 
 wasmill_bytes wasmill_transform(wasmill_context *ctx) {
-    timed_transform_string_t string = {NULL, 0};
+    everything_string_t string = {NULL, 0};
     wasmill_plugin_context_transform(&string);
     return taken(ctx, &string);
 }

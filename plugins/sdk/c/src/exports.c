@@ -5,28 +5,28 @@ static wasmill_context *configured;
 
 /* The bindings ask for it, so that the object file with the contract's type is linked. `wasmill build`
  * embeds the type itself. */
-void __component_type_object_force_link_timed_transform(void);
-void __component_type_object_force_link_timed_transform(void) {}
+void __component_type_object_force_link_everything(void);
+void __component_type_object_force_link_everything(void) {}
 
 void exports_wasmill_plugin_lifecycle_describe(exports_wasmill_plugin_lifecycle_description_t *ret) {
     wm_describe(wasmill_exported(), ret);
 }
 
 bool exports_wasmill_plugin_lifecycle_configure(
-    timed_transform_string_t *config, exports_wasmill_plugin_lifecycle_list_problem_t *err) {
+    everything_string_t *config, exports_wasmill_plugin_lifecycle_list_problem_t *err) {
     if (configured != NULL) {
         wm_free(configured);
     }
     configured = wm_configure(wasmill_exported(), wasmill_bytes_of(config->ptr, config->len), err);
-    timed_transform_string_free(config);
+    everything_string_free(config);
     return configured != NULL;
 }
 
 bool exports_wasmill_plugin_processor_process(
     exports_wasmill_plugin_processor_inbound_t *batch, exports_wasmill_plugin_processor_outbound_t *ret,
-    timed_transform_string_t *err) {
+    everything_string_t *err) {
     if (configured == NULL) {
-        timed_transform_string_dup(err, "the plugin was not configured");
+        everything_string_dup(err, "the plugin was not configured");
     } else {
         wm_process(configured, batch, ret);
     }
@@ -34,11 +34,33 @@ bool exports_wasmill_plugin_processor_process(
     return configured != NULL;
 }
 
+/* These two are linked only when the plugin exports them, by WASMILL_QUERIES and WASMILL_MIGRATES. */
+bool exports_wasmill_plugin_query_handler_answer(
+    exports_wasmill_plugin_query_handler_request_t *request, exports_wasmill_plugin_query_handler_response_t *ret,
+    everything_string_t *err) {
+    bool answered = false;
+    if (configured == NULL) {
+        everything_string_dup(err, "the plugin was not configured");
+    } else {
+        answered = wm_answer_request(configured, request, ret, err);
+    }
+    exports_wasmill_plugin_query_handler_request_free(request);
+    return answered;
+}
+
+bool exports_wasmill_plugin_migration_handler_migrate(uint32_t from_version, everything_string_t *err) {
+    if (configured == NULL) {
+        everything_string_dup(err, "the plugin was not configured");
+        return false;
+    }
+    return wm_migrate_from(configured, from_version, err);
+}
+
 bool exports_wasmill_plugin_timer_handler_on_timers(
     exports_wasmill_plugin_timer_handler_due_timers_t *due, exports_wasmill_plugin_timer_handler_outbound_t *ret,
-    timed_transform_string_t *err) {
+    everything_string_t *err) {
     if (configured == NULL) {
-        timed_transform_string_dup(err, "the plugin was not configured");
+        everything_string_dup(err, "the plugin was not configured");
     } else {
         wm_on_timers(configured, due, ret);
     }

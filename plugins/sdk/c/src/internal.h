@@ -4,7 +4,7 @@
 
 #include <stdarg.h>
 
-#include "../generated/timed_transform.h"
+#include "../generated/everything.h"
 #include "../wasmill.h"
 
 /* ---- memory.c ---- */
@@ -63,6 +63,8 @@ void wm_column_push(wm_column *column, uint8_t mark, wasmill_bytes bytes);
 void wm_column_fill(wm_column *column, size_t count);
 void wm_column_truncate(wm_column *column, size_t count);
 void wm_column_free(wm_column *column);
+/* Frees what the host has given. */
+void wm_fetched_free(wasmill_plugin_types_column_t *column);
 /* For a call of the host, which only reads it; or to hand over. */
 wasmill_plugin_types_column_t wm_column_view(const wm_column *column);
 /* Entry `i` of a column of the host; null when it is null or the column left out. */
@@ -177,7 +179,7 @@ struct wasmill_context {
     /* One of them while a call runs. */
     const wasmill_plugin_types_inbound_t *batch;
     const wasmill_plugin_types_due_timers_t *due;
-    const wasmill_plugin_types_column_t *keys;
+    const wasmill_plugin_types_column_t *keys; /* NULL outside of one */
     uint32_t count;
     int threshold; /* -1: not asked for in this call */
 
@@ -186,6 +188,13 @@ struct wasmill_context {
     wasmill_bytes key;
     wasmill_bytes value;
     wm_failure failure;
+
+    /* What a query is answered so far. */
+    struct {
+        int status; /* 0: nothing yet */
+        wasmill_bytes content_type;
+        wasmill_bytes body;
+    } answer;
 
     wm_outputs outputs;
     wm_cache cache;
@@ -197,15 +206,42 @@ struct wasmill_context {
 size_t wm_ports(const wasmill_plugin *plugin, const wasmill_port **ports);
 /* The time that an output inherits from its parent; -1 for none. */
 int64_t wm_parent_time(const wasmill_context *ctx, uint32_t parent);
-timed_transform_string_t wm_string(wasmill_bytes text);
-timed_transform_list_u8_t wm_list(wasmill_bytes bytes);
+/* Traps when neither records nor timers are run: where a plugin is configured, answers or migrates. */
+void wm_needs_records(const wasmill_context *ctx);
+everything_string_t wm_string(wasmill_bytes text);
+everything_list_u8_t wm_list(wasmill_bytes bytes);
 
 /* ---- json.c ---- */
 
 /* Of a repeated name the last. */
 yyjson_val *wm_last_field(yyjson_val *object, wasmill_bytes name);
 
+/* ---- queries.c ---- */
+
+/* Asks the plugin: `answer` of the context, or `failure`. Both last until wm_end_call. */
+wasmill_result wm_answer(wasmill_context *ctx, const wasmill_query *query);
+/* As the component's export; what is handed over is malloc'ed. */
+bool wm_answer_request(
+    wasmill_context *ctx, const exports_wasmill_plugin_query_handler_request_t *request,
+    exports_wasmill_plugin_query_handler_response_t *ret, everything_string_t *err);
+
+/* ---- migration.c ---- */
+
+/* Lets the plugin migrate; why not is in `failure` until wm_end_call. */
+wasmill_result wm_migrate(wasmill_context *ctx, uint32_t from);
+/* As the component's export. */
+bool wm_migrate_from(wasmill_context *ctx, uint32_t from, everything_string_t *err);
+
 /* ---- runtime.c ---- */
+
+/* Copies for the host, which frees them; the text is made valid. */
+everything_string_t wm_owned(wasmill_bytes text);
+everything_list_u8_t wm_owned_list(wasmill_bytes bytes);
+/* The failure in one text, for the host. */
+everything_string_t wm_told(wasmill_context *ctx);
+/* Around a call that has no records. */
+void wm_begin_call(wasmill_context *ctx);
+void wm_end_call(wasmill_context *ctx);
 
 /* A configured plugin; or NULL, and what is wrong is in `problems` (malloc'ed, as are its texts). */
 wasmill_context *wm_configure(

@@ -15,7 +15,7 @@ typedef struct wm_chunk {
 #define HEAD ((sizeof(wm_chunk) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT)
 
 _Noreturn void wm_die(const char *message) {
-    timed_transform_string_t text = wm_string(wasmill_text(message));
+    everything_string_t text = wm_string(wasmill_text(message));
     wasmill_plugin_log_write(WASMILL_PLUGIN_LOG_LEVEL_ERROR, NULL, &text);
     abort();
 }

@@ -21,6 +21,7 @@ static uint8_t mark_of(wasmill_part part) {
 }
 
 void wm_outputs_push(wasmill_context *ctx, uint8_t port, const wasmill_output *output) {
+    wm_needs_records(ctx);
     wm_outputs *outputs = &ctx->outputs;
     size_t before = outputs->parents.count;
     uint8_t value = mark_of(output->value);

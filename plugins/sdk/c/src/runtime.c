@@ -3,11 +3,10 @@
 
 #include "internal.h"
 
-/* A copy for the host, which frees it. */
-static timed_transform_string_t owned(wasmill_bytes text) {
+everything_string_t wm_owned(wasmill_bytes text) {
     wm_arena arena = {NULL};
     text = wm_lossy(&arena, text);
-    timed_transform_string_t string = {NULL, text.len};
+    everything_string_t string = {NULL, text.len};
     if (text.len > 0) {
         string.ptr = malloc(text.len);
         if (string.ptr == NULL) {
@@ -17,6 +16,23 @@ static timed_transform_string_t owned(wasmill_bytes text) {
     }
     wm_arena_free(&arena);
     return string;
+}
+
+everything_list_u8_t wm_owned_list(wasmill_bytes bytes) {
+    everything_list_u8_t list = {NULL, bytes.len};
+    if (bytes.len > 0) {
+        list.ptr = malloc(bytes.len);
+        if (list.ptr == NULL) {
+            wm_die("out of memory");
+        }
+        memcpy(list.ptr, bytes.data, bytes.len);
+    }
+    return list;
+}
+
+everything_string_t wm_told(wasmill_context *ctx) {
+    return wm_owned(wasmill_format(
+        ctx, "%.*s: %.*s", WASMILL_ARG(ctx->failure.code), WASMILL_ARG(ctx->failure.message)));
 }
 
 /* Memory for `count` elements, cleared; NULL for none. */
@@ -31,10 +47,10 @@ static void *array(size_t count, size_t size) {
 void wm_describe(const wasmill_plugin *plugin, exports_wasmill_plugin_lifecycle_description_t *out) {
     static const char *const FORMATS[] = {"json", "bytes", "utf8", "s64-le", "u64-le", "f64-le"};
     memset(out, 0, sizeof *out);
-    out->name = owned(wasmill_text(plugin->name));
-    out->version = owned(wasmill_text(plugin->version));
-    out->doc = owned(wasmill_text(plugin->doc));
-    out->config_schema = owned(wasmill_text(plugin->config_schema));
+    out->name = wm_owned(wasmill_text(plugin->name));
+    out->version = wm_owned(wasmill_text(plugin->version));
+    out->doc = wm_owned(wasmill_text(plugin->doc));
+    out->config_schema = wm_owned(wasmill_text(plugin->config_schema));
     out->state_version = plugin->state_version;
     out->sets_timers = plugin->on_timer != NULL;
     out->reads_headers = plugin->reads_headers;
@@ -43,26 +59,26 @@ void wm_describe(const wasmill_plugin *plugin, exports_wasmill_plugin_lifecycle_
     out->inputs.ptr = array(plugin->inputs.count, sizeof *out->inputs.ptr);
     out->inputs.len = plugin->inputs.count;
     for (size_t i = 0; i < plugin->inputs.count; i++) {
-        out->inputs.ptr[i] = owned(wasmill_text(plugin->inputs.list[i]));
+        out->inputs.ptr[i] = wm_owned(wasmill_text(plugin->inputs.list[i]));
     }
     const wasmill_port *ports;
     out->ports.len = wm_ports(plugin, &ports);
     out->ports.ptr = array(out->ports.len, sizeof *out->ports.ptr);
     for (size_t i = 0; i < out->ports.len; i++) {
-        out->ports.ptr[i].name = owned(wasmill_text(ports[i].name));
-        out->ports.ptr[i].doc = owned(wasmill_text(ports[i].doc));
+        out->ports.ptr[i].name = wm_owned(wasmill_text(ports[i].name));
+        out->ports.ptr[i].doc = wm_owned(wasmill_text(ports[i].doc));
         out->ports.ptr[i].rekeys = ports[i].rekeys;
     }
     out->stores.ptr = array(plugin->stores.count, sizeof *out->stores.ptr);
     out->stores.len = plugin->stores.count;
     for (size_t i = 0; i < plugin->stores.count; i++) {
         const wasmill_store *store = &plugin->stores.list[i];
-        out->stores.ptr[i].name = owned(wasmill_text(store->name));
-        out->stores.ptr[i].doc = owned(wasmill_text(store->doc));
+        out->stores.ptr[i].name = wm_owned(wasmill_text(store->name));
+        out->stores.ptr[i].doc = wm_owned(wasmill_text(store->doc));
         out->stores.ptr[i].keyed = store->keyed;
-        out->stores.ptr[i].key_format = owned(wasmill_text("bytes"));
+        out->stores.ptr[i].key_format = wm_owned(wasmill_text("bytes"));
         size_t format = (size_t)store->format < WASMILL_COUNT(FORMATS) ? (size_t)store->format : 1;
-        out->stores.ptr[i].value_format = owned(wasmill_text(FORMATS[format]));
+        out->stores.ptr[i].value_format = wm_owned(wasmill_text(FORMATS[format]));
     }
 }
 
@@ -92,8 +108,8 @@ wasmill_context *wm_configure(
     problems->len = ctx->problems.count;
     problems->ptr = array(ctx->problems.count, sizeof *problems->ptr);
     for (size_t i = 0; i < ctx->problems.count; i++) {
-        problems->ptr[i].pointer = owned(ctx->problems.list[i].pointer);
-        problems->ptr[i].message = owned(ctx->problems.list[i].message);
+        problems->ptr[i].pointer = wm_owned(ctx->problems.list[i].pointer);
+        problems->ptr[i].message = wm_owned(ctx->problems.list[i].message);
     }
     if (ctx->problems.count > 0) {
         wm_free(ctx);
@@ -152,11 +168,27 @@ static void give_failures(wasmill_context *ctx, wasmill_plugin_types_outbound_t 
     for (size_t i = 0; i < ctx->failures.count; i++) {
         const wm_failure *failure = &ctx->failures.list[i];
         out->failures.ptr[i].index = failure->index;
-        out->failures.ptr[i].code = owned(failure->code);
-        out->failures.ptr[i].message = owned(failure->message);
-        out->failures.ptr[i].detail = owned(failure->detail);
+        out->failures.ptr[i].code = wm_owned(failure->code);
+        out->failures.ptr[i].message = wm_owned(failure->message);
+        out->failures.ptr[i].detail = wm_owned(failure->detail);
     }
     ctx->failures.count = 0;
+}
+
+/* What is told when the plugin tells nothing. */
+static wm_failure unsaid(void) {
+    wm_failure failure = {0, wasmill_text("error"), wasmill_text("the plugin failed and did not say why"), {NULL, 0}};
+    return failure;
+}
+
+void wm_begin_call(wasmill_context *ctx) {
+    ctx->threshold = -1;
+    ctx->failure = unsaid();
+}
+
+void wm_end_call(wasmill_context *ctx) {
+    wm_arena_reset(&ctx->record);
+    wm_arena_reset(&ctx->call);
 }
 
 /* Runs all records of `batch`, or all timers of `due`; the other one is NULL. */
@@ -165,8 +197,7 @@ static void run(wasmill_context *ctx, wasmill_plugin_types_outbound_t *out) {
     for (ctx->index = 0; ctx->index < ctx->count; ctx->index++) {
         size_t emitted = ctx->outputs.parents.count;
         size_t timers = ctx->timers.count;
-        wm_failure unsaid = {0, wasmill_text("error"), wasmill_text("the plugin failed and did not say why"), {NULL, 0}};
-        ctx->failure = unsaid;
+        ctx->failure = unsaid();
         ctx->key = wm_entry(ctx->keys, ctx->index);
         if ((ctx->batch != NULL ? run_record(ctx) : run_timer(ctx)) == WASMILL_OK) {
             wm_state_keep(ctx);
@@ -192,6 +223,7 @@ static void run(wasmill_context *ctx, wasmill_plugin_types_outbound_t *out) {
     wm_arena_reset(&ctx->call);
     ctx->batch = NULL;
     ctx->due = NULL;
+    ctx->keys = NULL;
 }
 
 void wm_process(

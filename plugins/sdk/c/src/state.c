@@ -58,6 +58,7 @@ static uint32_t slot_of(wasmill_context *ctx, wasmill_bytes key, bool copy) {
 
 uint32_t wm_record_slot(wasmill_context *ctx) {
     wm_cache *cache = &ctx->cache;
+    wm_needs_records(ctx);
     if (cache->record_slots == NULL) {
         cache->record_slots = wm_arena_alloc(&ctx->call, (size_t)ctx->count * sizeof *cache->record_slots);
         for (uint32_t i = 0; i < ctx->count; i++) {
@@ -105,8 +106,8 @@ static wasmill_bytes get(wasmill_context *ctx, uint32_t store, uint32_t slot, bo
     }
     wm_entry_state *entry = entry_at(cache, slot);
     if (entry->kind == UNKNOWN) {
-        timed_transform_list_u8_t key = wm_list(ctx->cache.slots.list[slot].key);
-        timed_transform_list_u8_t value = {NULL, 0};
+        everything_list_u8_t key = wm_list(ctx->cache.slots.list[slot].key);
+        everything_list_u8_t value = {NULL, 0};
         if (wasmill_plugin_state_get(store, &key, &value)) {
             entry->value = wm_arena_copy(&ctx->call, wasmill_bytes_of(value.ptr, value.len));
             entry->kind = PRESENT;
@@ -170,23 +171,10 @@ void wm_state_flush(wasmill_context *ctx) {
     }
 }
 
-static void free_fetched(wasmill_plugin_types_column_t *column) {
-    if (column->data.len > 0) {
-        free(column->data.ptr);
-    }
-    if (column->ends.len > 0) {
-        free(column->ends.ptr);
-    }
-    if (column->marks.len > 0) {
-        free(column->marks.ptr);
-    }
-    memset(column, 0, sizeof *column);
-}
-
 void wm_state_reset(wasmill_context *ctx) {
     for (size_t store = 0; store < ctx->plugin->stores.count; store++) {
         wm_store_cache *cache = &ctx->cache.stores[store];
-        free_fetched(&cache->fetched);
+        wm_fetched_free(&cache->fetched);
         cache->entries.count = 0;
         cache->dirty.count = 0;
         cache->prefetched = false;
@@ -201,7 +189,7 @@ void wm_state_reset(wasmill_context *ctx) {
 
 void wm_state_free(wasmill_context *ctx) {
     for (size_t store = 0; store < ctx->plugin->stores.count; store++) {
-        free_fetched(&ctx->cache.stores[store].fetched);
+        wm_fetched_free(&ctx->cache.stores[store].fetched);
         free(ctx->cache.stores[store].entries.list);
         free(ctx->cache.stores[store].dirty.list);
     }
@@ -229,6 +217,7 @@ static wasmill_result own_slot(wasmill_context *ctx, uint32_t store, uint32_t *s
 
 static wasmill_result shared_slot(wasmill_context *ctx, uint32_t store, wasmill_bytes key, uint32_t *slot) {
     const wasmill_store *own = store_of(ctx, store);
+    wm_needs_records(ctx);
     if (own->keyed) {
         return wasmill_fail(ctx, "keyed-store", "the store `%s` is keyed by the record; declare it shared", own->name);
     }

@@ -60,8 +60,8 @@ wasmill_result wasmill_get_timer(wasmill_context *ctx, wasmill_clock clock, cons
             return WASMILL_OK;
         }
     }
-    timed_transform_list_u8_t key = wm_list(ctx->cache.slots.list[slot].key);
-    timed_transform_string_t text = wm_string(wanted);
+    everything_list_u8_t key = wm_list(ctx->cache.slots.list[slot].key);
+    everything_string_t text = wm_string(wanted);
     if (!wasmill_plugin_timers_get((wasmill_plugin_timers_clock_t)clock, &key, &text, time)) {
         *time = -1;
     }
@@ -91,7 +91,7 @@ void wm_timers_flush(wasmill_context *ctx) {
         if (times.count > 0) {
             wasmill_plugin_types_column_t of_keys = wm_column_view(&keys);
             wasmill_plugin_types_column_t of_names = wm_column_view(&names);
-            timed_transform_list_s64_t of_times = {times.list, times.count};
+            everything_list_s64_t of_times = {times.list, times.count};
             wasmill_plugin_timers_set_many(clock, &of_keys, &of_names, &of_times);
         }
         wm_column_free(&keys);

@@ -34,10 +34,43 @@ wasmill_result wasmill_read_u64(wasmill_context *ctx, wasmill_bytes stored, uint
     return WASMILL_OK;
 }
 
+wasmill_result wasmill_read_s64(wasmill_context *ctx, wasmill_bytes stored, int64_t *value) {
+    uint64_t bits;
+    WASMILL_TRY(wasmill_read_u64(ctx, stored, &bits));
+    memcpy(value, &bits, sizeof bits);
+    return WASMILL_OK;
+}
+
+wasmill_result wasmill_read_f64(wasmill_context *ctx, wasmill_bytes stored, double *value) {
+    uint64_t bits;
+    WASMILL_TRY(wasmill_read_u64(ctx, stored, &bits));
+    memcpy(value, &bits, sizeof bits);
+    return WASMILL_OK;
+}
+
+wasmill_result wasmill_read_json(wasmill_context *ctx, wasmill_bytes stored, yyjson_val **json) {
+    *json = NULL;
+    if (stored.data != NULL && wasmill_parse_json(ctx, stored, 0, json) != WASMILL_OK) {
+        return wasmill_fail(
+            ctx, "bad-state", "what is stored cannot be read: it is no JSON; has the plugin changed its format?");
+    }
+    return WASMILL_OK;
+}
+
 wasmill_bytes wasmill_write_u64(wasmill_context *ctx, uint64_t value) {
     char *data = wasmill_alloc(ctx, 8);
     store(data, value);
     return wasmill_bytes_of(data, 8);
+}
+
+wasmill_bytes wasmill_write_s64(wasmill_context *ctx, int64_t value) {
+    return wasmill_write_u64(ctx, (uint64_t)value);
+}
+
+wasmill_bytes wasmill_write_f64(wasmill_context *ctx, double value) {
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return wasmill_write_u64(ctx, bits);
 }
 
 wasmill_result wasmill_get_u64(wasmill_context *ctx, uint32_t number, uint64_t *value, bool *found) {
@@ -109,13 +142,9 @@ wasmill_result wasmill_put_f64s(wasmill_context *ctx, uint32_t number, const dou
 
 wasmill_result wasmill_get_json(wasmill_context *ctx, uint32_t number, yyjson_val **json) {
     wasmill_bytes stored;
-    WASMILL_TRY(wasmill_get(ctx, number, &stored));
     *json = NULL;
-    if (stored.data != NULL && wasmill_parse_json(ctx, stored, 0, json) != WASMILL_OK) {
-        return wasmill_fail(
-            ctx, "bad-state", "what is stored cannot be read: it is no JSON; has the plugin changed its format?");
-    }
-    return WASMILL_OK;
+    WASMILL_TRY(wasmill_get(ctx, number, &stored));
+    return wasmill_read_json(ctx, stored, json);
 }
 
 wasmill_result wasmill_put_json(wasmill_context *ctx, uint32_t number, yyjson_mut_doc *doc) {

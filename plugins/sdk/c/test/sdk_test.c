@@ -4,6 +4,9 @@
 #include "../src/internal.h"
 #include "wasmill_test.h"
 
+/* Of handlers_test.c. */
+void queries_and_migrations(void);
+
 enum { OWN, TEXT, SHARED };
 static const wasmill_store STORES[] = {
     {"own", "A number per key", true, WASMILL_U64_LE},
@@ -266,5 +269,6 @@ int main(void) {
     many_keys_and_large_values();
     texts_are_made_valid();
     json_is_pointed_at();
+    queries_and_migrations();
     return wasmill_test_result();
 }

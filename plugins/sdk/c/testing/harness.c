@@ -54,6 +54,7 @@ void wasmill_test_free(wasmill_test *t) {
     wm_arena_free(&t->lasting);
     wm_arena_free(&t->results);
     free(t->entries.list);
+    free(t->peers.list);
     free(t->timers.list);
     free(t->metrics.list);
     free(t->outputs.list);
@@ -173,7 +174,7 @@ static void call(wasmill_test *t, const wasmill_test_record *records, size_t fir
         t->stream_time = record->timestamp > t->stream_time ? record->timestamp : t->stream_time;
         t->stream_times[i] = t->stream_time;
     }
-    timed_transform_string_t topic = wm_string(wasmill_text("test"));
+    everything_string_t topic = wm_string(wasmill_text("test"));
     wasmill_plugin_types_inbound_t batch = {
         .count = (uint32_t)count,
         .keys = wm_column_view(&keys),
@@ -246,7 +247,7 @@ static void fire(wasmill_test *t, int64_t stream_time, wasmill_clock clock) {
     }
 }
 
-static void begin(wasmill_test *t) {
+void wmt_begin(wasmill_test *t) {
     wmt_current = t;
     t->outputs.count = 0;
     t->failures.count = 0;
@@ -312,7 +313,7 @@ static void undo(wasmill_test *t, const snapshot *before) {
 }
 
 void wasmill_test_run(wasmill_test *t, const wasmill_test_record *records, size_t count) {
-    begin(t);
+    wmt_begin(t);
     size_t first = 0;
     while (first < count) {
         int64_t own = records[first].timestamp;
@@ -333,13 +334,13 @@ void wasmill_test_run(wasmill_test *t, const wasmill_test_record *records, size_
 }
 
 void wasmill_test_advance(wasmill_test *t, int64_t stream_time) {
-    begin(t);
+    wmt_begin(t);
     t->stream_time = stream_time > t->stream_time ? stream_time : t->stream_time;
     fire(t, t->stream_time, WASMILL_EVENT_TIME);
 }
 
 void wasmill_test_set_clock(wasmill_test *t, int64_t now) {
-    begin(t);
+    wmt_begin(t);
     t->clock = now;
     fire(t, t->stream_time, WASMILL_WALL_CLOCK);
 }
@@ -354,7 +355,7 @@ static const char *problem_text(const wasmill_test *t, size_t i, bool message) {
     if (i >= t->problems.len) {
         return NULL;
     }
-    timed_transform_string_t text = message ? t->problems.ptr[i].message : t->problems.ptr[i].pointer;
+    everything_string_t text = message ? t->problems.ptr[i].message : t->problems.ptr[i].pointer;
     return wmt_text(&((wasmill_test *)(uintptr_t)t)->lasting, text.ptr, text.len);
 }
 

@@ -8,6 +8,14 @@
 typedef WM_LIST(wasmill_test_entry) wmt_entries;
 typedef WM_LIST(wasmill_test_timer) wmt_timers;
 
+/* An entry of another transform's store. */
+typedef struct wmt_peer {
+    const char *transform;
+    const char *store;
+    wasmill_bytes key;
+    wasmill_bytes value;
+} wmt_peer;
+
 typedef struct wmt_metric {
     const char *name;
     uint8_t kind;
@@ -24,7 +32,8 @@ struct wasmill_test {
     int64_t offset;
     wm_arena lasting;
     wm_arena results;
-    wmt_entries entries;
+    wmt_entries entries; /* by store, key */
+    WM_LIST(wmt_peer) peers; /* by key */
     wmt_timers timers;    /* by time, key, name */
     int64_t earliest_set; /* of the event-time timers that the call at hand has set, also those it set again */
     WM_LIST(wmt_metric) metrics;
@@ -37,6 +46,10 @@ struct wasmill_test {
 /* The test whose plugin runs, so the functions of the host know theirs. */
 extern wasmill_test *wmt_current;
 
+/* Forgets what came of the last run. */
+void wmt_begin(wasmill_test *t);
+/* Unsigned bytes. */
+int wmt_order(wasmill_bytes a, wasmill_bytes b);
 /* A copy that ends in 0. */
 const char *wmt_text(wm_arena *arena, const uint8_t *data, size_t len);
 /* The index of a timer in the list, or where it belongs; `*found` says which. */

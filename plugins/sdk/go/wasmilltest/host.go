@@ -2,7 +2,9 @@ package wasmilltest
 
 import (
 	"cmp"
+	"maps"
 	"slices"
+	"strings"
 
 	"wasmill"
 	"wasmill/internal/core"
@@ -13,6 +15,9 @@ type timerKey struct {
 	key, name string
 }
 
+// peerStore is a store of another transform.
+type peerStore struct{ transform, store string }
+
 type metric struct {
 	spec  *core.MetricSpec
 	value float64
@@ -21,6 +26,7 @@ type metric struct {
 // host plays the host's functions with maps.
 type host struct {
 	state   []map[string][]byte
+	peers   map[peerStore]map[string][]byte
 	timers  map[timerKey]int64
 	metrics []metric
 	log     func(format string, args ...any)
@@ -33,7 +39,7 @@ type host struct {
 }
 
 func newHost(stores int) *host {
-	h := &host{timers: map[timerKey]int64{}, streamTime: -1, watermark: -1, log: func(string, ...any) {}}
+	h := &host{peers: map[peerStore]map[string][]byte{}, timers: map[timerKey]int64{}, streamTime: -1, watermark: -1, log: func(string, ...any) {}}
 	for range stores {
 		h.state = append(h.state, map[string][]byte{})
 	}
@@ -105,12 +111,60 @@ func (h *host) Get(store uint32, key []byte) ([]byte, bool) {
 }
 
 func (h *host) GetMany(store uint32, keys core.Column) core.Column {
+	return getMany(h.state[store], keys)
+}
+
+func getMany(entries map[string][]byte, keys core.Column) core.Column {
 	var values core.Column
 	for i := range keys.Ends {
 		// What is not there is nil, which is null.
-		core.Push(&values, h.state[store][string(core.Entry(&keys, i))])
+		core.Push(&values, entries[string(core.Entry(&keys, i))])
 	}
 	return values
+}
+
+func (h *host) Put(store uint32, key, value []byte) {
+	h.state[store][string(key)] = append([]byte{}, value...)
+}
+
+func (h *host) Remove(store uint32, key []byte) { delete(h.state[store], string(key)) }
+
+func (h *host) Scan(store uint32, prefix, after []byte, limit uint32) core.Page {
+	return scan(h.state[store], prefix, after, limit)
+}
+
+// scanned is how many entries the host gives at most.
+const scanned = 1000
+
+func scan(entries map[string][]byte, prefix, after []byte, limit uint32) (page core.Page) {
+	for _, key := range slices.Sorted(maps.Keys(entries)) {
+		if !strings.HasPrefix(key, string(prefix)) || (after != nil && key <= string(after)) {
+			continue
+		}
+		if len(page.Keys.Ends) >= int(min(limit, scanned)) {
+			page.More = true
+			return page
+		}
+		core.Push(&page.Keys, Text(key))
+		core.Push(&page.Values, entries[key])
+	}
+	return page
+}
+
+// peers plays the stores of the pipeline's other transforms.
+type peers struct{ host *host }
+
+func (p peers) Get(transform, store string, key []byte) ([]byte, bool) {
+	value, found := p.host.peers[peerStore{transform, store}][string(key)]
+	return value, found
+}
+
+func (p peers) GetMany(transform, store string, keys core.Column) core.Column {
+	return getMany(p.host.peers[peerStore{transform, store}], keys)
+}
+
+func (p peers) Scan(transform, store string, prefix, after []byte, limit uint32) core.Page {
+	return scan(p.host.peers[peerStore{transform, store}], prefix, after, limit)
 }
 
 func (h *host) PutMany(store uint32, keys, values core.Column) {
