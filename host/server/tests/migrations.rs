@@ -13,7 +13,7 @@ mod common;
 use std::path::Path;
 
 use common::served::Served;
-use common::{wasmill, write};
+use common::{is_built, plugin, wasmill, write};
 use serde_json::Value;
 
 const TOML: &str = r#"
@@ -35,12 +35,9 @@ inputs = ["oracle"]
 type = "blackhole"
 "#;
 
-fn plugin(dir: &Path, name: &str) {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../plugins/dist")
-        .join(name);
-    let component = std::fs::read(from).expect("`wasmill build` of plugins/misbehaving/oracle and .../migrating");
-    write(&dir.join("oracle.wasm"), &component);
+/// Puts a plugin where the pipeline has it.
+fn install(dir: &Path, name: &str) {
+    write(&dir.join("oracle.wasm"), &plugin(name));
 }
 
 fn pipeline(dir: &Path, count: u32, config: &str) {
@@ -66,16 +63,16 @@ fn reload(dir: &Path, process: &Served) -> (Option<i32>, Value, String) {
     )
 }
 
-#[test]
-fn a_reload_migrates_what_is_stored() {
+/// The numbers of the oracle become objects, by a plugin that was written in whatever language.
+fn reload_migrates(migrating: &str) {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    plugin(dir, "oracle.wasm");
+    install(dir, "oracle");
     pipeline(dir, 300, "");
     let process = start(dir);
     process.until("it comes to that", || seen(&process) == (200, "100".to_owned()));
 
-    plugin(dir, "migrating.wasm");
+    install(dir, migrating);
     let (code, answer, error) = reload(dir, &process);
     assert_eq!(code, Some(0), "{error}");
     assert_eq!(answer["receipts"][0]["outcome"], "restarted", "{answer}");
@@ -85,25 +82,24 @@ fn a_reload_migrates_what_is_stored() {
     assert_eq!(process.json("/v1/pipelines/seen")["state"], "running");
 
     // And no way back.
-    plugin(dir, "oracle.wasm");
+    install(dir, "oracle");
     let (code, _, error) = reload(dir, &process);
     assert_eq!(code, Some(1));
     assert!(error.contains("E0721"), "{error}");
     assert_eq!(seen(&process).1, r#"{"count":100}"#);
 }
 
-#[test]
-fn a_start_migrates_once_or_stands_still() {
+fn start_migrates_once_or_stands_still(migrating: &str) {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    plugin(dir, "oracle.wasm");
+    install(dir, "oracle");
     pipeline(dir, 300, "");
     let process = start(dir);
     process.until("it comes to that", || seen(&process) == (200, "100".to_owned()));
     drop(process);
 
     // One that fails stands still, and has changed nothing.
-    plugin(dir, "migrating.wasm");
+    install(dir, migrating);
     pipeline(dir, 600, "config = { refuse = true }");
     let process = start(dir);
     process.until("it comes to that", || {
@@ -131,11 +127,40 @@ fn a_start_migrates_once_or_stands_still() {
     drop(process);
 
     // The older one refuses what it cannot read.
-    plugin(dir, "oracle.wasm");
+    install(dir, "oracle");
     let process = start(dir);
     process.until("it comes to that", || {
         process.read("/v1/pipelines/seen").1.contains("E0713")
     });
     let failures = process.json("/v1/pipelines/seen")["failures"].to_string();
     assert!(failures.contains("has version 1"), "{failures}");
+}
+
+#[test]
+fn a_reload_migrates_what_is_stored() {
+    reload_migrates("migrating");
+}
+
+#[test]
+fn a_start_migrates_once_or_stands_still() {
+    start_migrates_once_or_stands_still("migrating");
+}
+
+/// Both, by the plugin of another language.
+fn language_migrates(language: &str) {
+    if is_built(language) {
+        let migrating = format!("{language}/migrating");
+        reload_migrates(&migrating);
+        start_migrates_once_or_stands_still(&migrating);
+    }
+}
+
+#[test]
+fn plugins_in_python_migrate() {
+    language_migrates("python");
+}
+
+#[test]
+fn plugins_in_javascript_migrate() {
+    language_migrates("js");
 }

@@ -13,7 +13,7 @@ mod common;
 use std::path::Path;
 
 use common::served::Served;
-use common::{built_anew, wasmill, write};
+use common::{built_anew, is_built, plugin, wasmill, write};
 use serde_json::Value;
 
 const TOML: &str = r#"
@@ -132,4 +132,98 @@ fn after_a_reload_the_new_version_answers() {
     // An instance of it that has answered nothing yet.
     assert_eq!(answers(), 1);
     assert_eq!(process.read(&path("seen/room-1")).0, 200);
+}
+
+/// The word count and the migrating oracle of a language, beside the oracle.
+const LANGUAGE_TOML: &str = r#"
+name = "asked"
+partitions = 3
+[sources.numbers]
+type = "generator"
+kind = "temperature"
+rate = 100
+count = 300
+key = "/room"
+[transforms.oracle]
+inputs = ["numbers"]
+type = "wasm"
+plugin = "oracle.wasm"
+[transforms.count]
+inputs = ["numbers"]
+type = "wasm"
+plugin = "word_count.wasm"
+[transforms.seen]
+inputs = ["numbers"]
+type = "wasm"
+plugin = "migrating.wasm"
+[sinks.nothing]
+inputs = ["oracle", "count", "seen"]
+type = "blackhole"
+"#;
+
+/// Plugins of a language answer, with own stores and with those of a plugin in Rust.
+fn plugins_answer(language: &str) {
+    if !is_built(language) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for (name, component) in [
+        ("oracle", plugin("oracle")),
+        ("word_count", plugin(&format!("{language}/word_count"))),
+        ("migrating", plugin(&format!("{language}/migrating"))),
+    ] {
+        std::fs::write(dir.path().join(format!("{name}.wasm")), component).unwrap();
+    }
+    std::fs::write(dir.path().join("asked.toml"), LANGUAGE_TOML).unwrap();
+    let process = Served::run(dir.path(), &["asked.toml", "--no-watch", "--embedded"]);
+    let ask = |path: &str| process.read(&format!("/v1/pipelines/asked/query/{path}"));
+    let hundred = r#"{"word":"room-1","count":100}"#;
+    process.until("it comes to that", || {
+        ask("count/count/room-1") == (200, hundred.to_owned())
+            && ask("seen/seen/room-1").1 == r#"{"count":100}"#
+            && ask("oracle/all").1 == "room-1=100 room-2=100 room-3=100"
+    });
+    for (asked, status, body) in [
+        ("count/count/none", 200, r#"{"word":"none","count":0}"#),
+        ("count/count/%C3%A9", 200, r#"{"word":"é","count":0}"#),
+        (
+            "count/top?n=2",
+            200,
+            r#"[{"word":"room-1","count":100},{"word":"room-2","count":100}]"#,
+        ),
+        ("count/top?n=0", 400, "`n` is a number from 1 to 1000"),
+        ("count", 404, "ask for count/WORD or top?n=10"),
+        ("seen/seen/none", 404, "never seen"),
+        ("seen/many/room-3/none", 200, r#"[{"count":100},null]"#),
+        ("seen/seen-of/oracle/room-2", 200, "100"),
+        ("seen/seen-of/oracle/none", 200, "null"),
+        ("seen/all-of/oracle", 200, r#"{"room-2":100,"room-3":100}"#),
+        ("seen/many-of/oracle/none/room-1", 200, "[null,100]"),
+    ] {
+        assert_eq!(ask(asked), (status, body.to_owned()), "{language}: {asked}");
+    }
+    let (status, now) = ask("seen/now");
+    assert!(
+        status == 299 && now.parse::<u64>().unwrap() > 1_700_000_000_000,
+        "{now}"
+    );
+    for (asked, says) in [
+        ("seen/refuse", "no-mood: not today"),
+        ("seen/seen-of/none/a", "no transform `none`"),
+    ] {
+        let (status, body) = ask(asked);
+        assert!(status == 502 && body.contains(says), "{language}: {asked}: {body}");
+    }
+    // One that fails costs itself alone.
+    assert_eq!(ask("seen/seen/room-1"), (200, r#"{"count":100}"#.to_owned()));
+}
+
+#[test]
+fn plugins_in_python_answer() {
+    plugins_answer("python");
+}
+
+#[test]
+fn plugins_in_javascript_answer() {
+    plugins_answer("js");
 }

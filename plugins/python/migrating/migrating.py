@@ -1,6 +1,6 @@
 """For tests of the host: what the oracle (``plugins/misbehaving/oracle``) has stored as numbers is objects here.
 
-The configuration says whether it fails while it changes that.
+The configuration says whether it fails while it changes that. When it is asked, the path says how.
 """
 
 from dataclasses import dataclass
@@ -66,6 +66,20 @@ class Migrating(Plugin):
             case ["seen", key]:
                 seen = reader.get(self.seen, key)
                 return Answer.not_found("never seen") if seen is None else Answer.json(seen)
+            case ["many", *keys]:
+                return Answer.json(reader.get_many(self.seen, keys))
+            case ["seen-of", transform, key]:
+                # What the oracle stores beside it, in the same pipeline.
+                return Answer.json(reader.of(transform).get(SEEN_0, key))
+            case ["all-of", transform]:
+                page = reader.of(transform).scan(SEEN_0, "room-", after="room-1", limit=2)
+                return Answer.json({key.decode(): count for key, count in page})
+            case ["many-of", transform, *keys]:
+                return Answer.json(reader.of(transform).get_many(SEEN_0, keys))
+            case ["now"]:
+                return Answer.text(str(reader.now())).with_status(299)
+            case ["refuse"]:
+                raise RecordError("no-mood", "not today")
             case _:
                 return Answer.not_found("no such question")
 

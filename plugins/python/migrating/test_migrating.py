@@ -34,6 +34,20 @@ class MigratingTest(unittest.TestCase):
             self.assertEqual(caught.exception.code, code)
         self.assertEqual(stored, {b"room-1": number(1), b"room-2": number(2)})
 
+    def test_answers(self) -> None:
+        plugin = Harness(Migrating)
+        plugin.run(record(key="a"))
+        oracle = plugin.stored_of("oracle", "seen")
+        for i in range(1, 5):
+            oracle[f"room-{i}".encode()] = number(i)
+        self.assertEqual(plugin.ask("many/a/b").json(), [{"count": 1}, None])
+        self.assertEqual(plugin.ask("seen-of/oracle/room-2").json(), 2)
+        self.assertEqual(plugin.ask("all-of/oracle").json(), {"room-2": 2, "room-3": 3})
+        self.assertEqual(plugin.ask("many-of/oracle/x/room-4").json(), [None, 4])
+        self.assertEqual((plugin.ask("now").status, plugin.ask("now").text()), (299, "0"))
+        with self.assertRaisesRegex(RecordError, "not today"):
+            plugin.ask("refuse")
+
 
 if __name__ == "__main__":
     unittest.main()

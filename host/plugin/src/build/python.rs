@@ -81,11 +81,12 @@ pub(super) fn compile(dir: &Path) -> Result<Made, PluginError> {
     let component = work.path().join("plugin.wasm");
     let tool = find(dir)?;
     let mut command = tool.command(dir);
-    command
-        .arg("--quiet")
-        .arg("--wit-path")
-        .arg(&contract.wit)
-        .args(["--world", contract.world, "componentize", "--stub-wasi"]);
+    command.arg("--quiet").arg("--wit-path").arg(&contract.wit).args([
+        "--world",
+        contract.world,
+        "componentize",
+        "--stub-wasi",
+    ]);
     for path in &settings.path {
         command.arg("--python-path").arg(path);
     }

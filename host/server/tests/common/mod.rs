@@ -92,6 +92,16 @@ pub fn plugin(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; `wasmill build plugins`", path.display()))
 }
 
+/// Whether the shipped plugins of a language are built, as `plugins/dist/LANGUAGE`: they are where
+/// `WASMILL_TEST_LANGUAGES` is `all`. Elsewhere the language is passed over, and says so.
+pub fn is_built(language: &str) -> bool {
+    let all = std::env::var_os("WASMILL_TEST_LANGUAGES").is_some_and(|which| which == "all");
+    if !all {
+        eprintln!("passed over: plugins in {language}, as WASMILL_TEST_LANGUAGES is not `all`");
+    }
+    all
+}
+
 /// All records of a topic of the embedded log in `log`, one JSON object on each line.
 pub fn consumed(dir: &Path, topic: &str) -> String {
     let args = [

@@ -1,7 +1,7 @@
 // For tests of the host: what the oracle (plugins/misbehaving/oracle) has stored as numbers is objects here. The
-// configuration says whether it fails while it changes that.
+// configuration says whether it fails while it changes that. When it is asked, the path says how.
 
-import { Answer, boolean, definePlugin, integer, json, keyed, object, optional, RecordError, textOf, u64 } from 'wasmill-sdk';
+import { Answer, boolean, definePlugin, integer, json, keyed, object, optional, RecordError, textOf, u64, type ReadableStore } from 'wasmill-sdk';
 
 const seen = object({ count: integer({ min: 0 }) });
 
@@ -28,9 +28,31 @@ export default definePlugin({
   },
 
   answer(query, reader) {
-    const [what, key] = query.path;
-    if (what !== 'seen' || key === undefined) return Answer.notFound('no such question');
-    const found = reader.stores.seen.get(key);
-    return found === undefined ? Answer.notFound('never seen') : Answer.json(found);
+    const own = reader.stores.seen;
+    const [what, first = '', ...rest] = query.path;
+    // What the oracle stores beside it, in the same pipeline.
+    const oracle = (): ReadableStore<bigint> => reader.of(first, { seen: keyed(u64) }).stores.seen;
+    switch (what) {
+      case 'seen': {
+        const found = own.get(first);
+        return found === undefined ? Answer.notFound('never seen') : Answer.json(found);
+      }
+      case 'many':
+        return Answer.json(own.getMany([first, ...rest]));
+      case 'seen-of':
+        return Answer.json(oracle().get(rest[0] ?? ''));
+      case 'all-of': {
+        const { entries } = oracle().scan({ prefix: 'room-', after: 'room-1', limit: 2 });
+        return Answer.json(Object.fromEntries(entries.map(([key, count]) => [textOf(key), count])));
+      }
+      case 'many-of':
+        return Answer.json(oracle().getMany(rest));
+      case 'now':
+        return Answer.text(`${reader.now()}`).withStatus(299);
+      case 'refuse':
+        throw new RecordError('no-mood', 'not today');
+      default:
+        return Answer.notFound('no such question');
+    }
   },
 });

@@ -31,3 +31,15 @@ test('what fails changes nothing', () => {
   assert.throws(() => plugin.migrate(1), { code: 'no-version' });
   assert.deepEqual([...plugin.state('seen')], [['room-1', number(1)], ['room-2', number(2)]]);
 });
+
+test('answers', () => {
+  const plugin = new Harness(migrating);
+  plugin.run([{ key: 'a' }]);
+  for (let i = 1; i < 5; i++) plugin.storeOf('oracle', 'seen', `room-${i}`, number(i));
+  assert.deepEqual(plugin.ask('many/a/b').json, [{ count: 1 }, null]);
+  assert.equal(plugin.ask('seen-of/oracle/room-2').json, 2);
+  assert.deepEqual(plugin.ask('all-of/oracle').json, { 'room-2': 2, 'room-3': 3 });
+  assert.deepEqual(plugin.ask('many-of/oracle/x/room-4').json, [null, 4]);
+  assert.deepEqual([plugin.ask('now').status, plugin.ask('now').text], [299, '0']);
+  assert.throws(() => plugin.ask('refuse'), { code: 'no-mood' });
+});

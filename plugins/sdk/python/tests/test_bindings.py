@@ -140,7 +140,12 @@ def signature(function: ast.FunctionDef) -> list[tuple[str, str]]:
 
 def plain(annotation: str) -> str:
     """An annotation in one spelling."""
-    words = annotation.replace("List[", "list[").replace("Tuple[", "tuple[").replace("types.", "").replace("state.", "")
+    words = (
+        annotation.replace("List[", "list[")
+        .replace("Tuple[", "tuple[")
+        .replace("types.", "")
+        .replace("state.", "")
+    )
     words = words.replace("PortDescription", "Port").replace("StoreDescription", "Store")
     if words.startswith("Optional[") and words.endswith("]"):
         words = words[len("Optional[") : -1] + " | None"

@@ -128,7 +128,9 @@ class Answers(unittest.TestCase):
         ]
         for made, status, content_type, body in kinds:
             answered = asked(lambda query, reader, made=made: made)
-            self.assertEqual((answered.status, answered.content_type, answered.body), (status, content_type, body))
+            self.assertEqual(
+                (answered.status, answered.content_type, answered.body), (status, content_type, body)
+            )
         self.assertEqual(asked(lambda query, reader: Answer.text("a")).text(), "a")
 
     def test_what_is_no_answer(self) -> None:
@@ -179,7 +181,7 @@ class Contract(unittest.TestCase):
         self.assertEqual(host.logs, [])
 
     def test_any_other_error_has_its_trace_in_the_log(self) -> None:
-        runtime, host = self.runtime(lambda query, reader: {}["none"])
+        runtime, host = self.runtime(lambda query, reader: dict[str, Answer]()["none"])
         with self.assertRaises(Refused) as caught:
             runtime.answer(Request([], []))
         self.assertEqual(str(caught.exception), "error: KeyError: 'none'")

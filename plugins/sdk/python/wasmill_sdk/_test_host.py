@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from .columns import column, entries, nullable
 from .contract import Clock, Column, Kind, Level, Page
 
-
 _PAGE_MAX = 1_000
 """What a scan gives at most."""
 
@@ -101,9 +100,7 @@ class TestHost:
         """``stores.get-many``"""
         return _get_many(self._peer(transform, store), keys)
 
-    def stores_scan(
-        self, transform: str, store: str, prefix: bytes, after: bytes | None, limit: int
-    ) -> Page:
+    def stores_scan(self, transform: str, store: str, prefix: bytes, after: bytes | None, limit: int) -> Page:
         """``stores.scan``"""
         return _scan(self._peer(transform, store), prefix, after, limit)
 

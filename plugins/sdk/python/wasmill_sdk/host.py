@@ -8,7 +8,7 @@ from .contract import Clock, Column, Kind, Level, Page
 
 
 class Host(Protocol):
-    """What the runtime asks of the host; see ``wit/plugin.wit``. `stores` is there for plugins that answer."""
+    """What the runtime asks of the host; see ``wit/plugin.wit``. `stores` is for plugins that answer."""
 
     def state_get(self, store: int, key: bytes) -> bytes | None:
         """``state.get``"""
@@ -28,9 +28,7 @@ class Host(Protocol):
     def stores_get_many(self, transform: str, store: str, keys: Column) -> Column:
         """``stores.get-many``"""
 
-    def stores_scan(
-        self, transform: str, store: str, prefix: bytes, after: bytes | None, limit: int
-    ) -> Page:
+    def stores_scan(self, transform: str, store: str, prefix: bytes, after: bytes | None, limit: int) -> Page:
         """``stores.scan``"""
 
     def timer_get(self, clock: Clock, key: bytes, name: str) -> int | None:

@@ -114,9 +114,7 @@ class Reader:
 
     __slots__ = ("_host", "_stores", "_transform")
 
-    def __init__(
-        self, host: Host, stores: Mapping[Store[Any], int], transform: str | None = None
-    ) -> None:
+    def __init__(self, host: Host, stores: Mapping[Store[Any], int], transform: str | None = None) -> None:
         self._host = host
         self._stores = stores
         self._transform = transform
@@ -146,7 +144,7 @@ class Reader:
         return default if data is None else read_stored(store, data)
 
     def get_many(self, store: Store[T], keys: Iterable[bytes | str]) -> list[T | None]:
-        """What a store holds under many keys, by one call: one entry per key, ``None`` where there is none."""
+        """What a store holds under many keys, by one call: one entry per key, ``None`` for none."""
         asked = column(key_bytes(key) for key in keys)
         if self._transform is None:
             found = self._host.state_get_many(number_of(self._stores, store), asked)
