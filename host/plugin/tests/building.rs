@@ -150,6 +150,14 @@ fn handlers(dir: &Path) -> Result<Vec<String>, PluginError> {
     Ok(handlers)
 }
 
+/// What the build says of a plugin that has something else than its manifest.
+fn mismatch(dir: &Path) -> String {
+    match handlers(dir).unwrap_err() {
+        PluginError::Build { message, .. } => message,
+        other => panic!("{other}"),
+    }
+}
+
 const QUERY_HANDLER: &str = "wasmill:plugin/query-handler@0.1.2";
 const MIGRATION_HANDLER: &str = "wasmill:plugin/migration-handler@0.1.2";
 
@@ -202,4 +210,68 @@ fn the_macros_say_what_c_exports() {
         handlers(&c.join("migrating")).unwrap(),
         [MIGRATION_HANDLER, QUERY_HANDLER]
     );
+}
+
+#[test]
+fn the_manifest_says_what_typescript_exports() {
+    let js = common::plugins().join("js");
+    if !has(&[js.join("node_modules/.bin/esbuild").to_str().unwrap(), "--version"]) {
+        return;
+    }
+    assert_eq!(handlers(&js.join("sessions")).unwrap(), [""; 0]);
+    assert_eq!(handlers(&js.join("word_count")).unwrap(), [QUERY_HANDLER]);
+    assert_eq!(
+        handlers(&js.join("migrating")).unwrap(),
+        [MIGRATION_HANDLER, QUERY_HANDLER]
+    );
+
+    // The shipped sources with another manifest.
+    let home = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(js.join("node_modules"), home.path().join("node_modules")).unwrap();
+    let project = |plugin: &str, handlers: &str| {
+        let main = js.canonicalize().unwrap().join(plugin).join("src/index.ts");
+        let manifest = format!(r#"{{ "main": {main:?}, "type": "module", "wasmill": {handlers} }}"#);
+        std::fs::write(home.path().join("package.json"), manifest).unwrap();
+        home.path()
+    };
+    let said = mismatch(project("migrating", r#"{ "queries": true }"#));
+    assert!(
+        said.contains(r#"the plugin has `migrate`: say `"wasmill": { "migrates": true }` in package.json"#),
+        "{said}"
+    );
+    let said = mismatch(project("sessions", r#"{ "queries": true }"#));
+    assert!(said.contains("but the plugin has no `answer`"), "{said}");
+    let error = handlers(project("sessions", r#"{ "query": true }"#))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("unknown field `query`"), "{error}");
+}
+
+#[test]
+fn the_manifest_says_what_python_exports() {
+    if !has(&["componentize-py", "--version"]) {
+        return;
+    }
+    let python = common::plugins().join("python").canonicalize().unwrap();
+    assert_eq!(
+        handlers(&python.join("migrating")).unwrap(),
+        [MIGRATION_HANDLER, QUERY_HANDLER]
+    );
+    // The shipped sources with another manifest.
+    let home = tempfile::tempdir().unwrap();
+    let project = |plugin: &str, handlers: &str| {
+        let path = [python.join(plugin), python.join("../sdk/python")];
+        let manifest = format!("[tool.wasmill]\nmodule = {plugin:?}\npath = {path:?}\n{handlers}");
+        std::fs::write(home.path().join("pyproject.toml"), manifest).unwrap();
+        home.path()
+    };
+    let said = mismatch(project("word_count", ""));
+    assert!(
+        said.contains("WordCount defines `answer`: say `queries = true` in `[tool.wasmill]` of pyproject.toml"),
+        "{said}"
+    );
+    let said = mismatch(project("sessions", "migrates = true"));
+    assert!(said.contains("but Sessions does not define `migrate`"), "{said}");
+    let error = handlers(project("sessions", "query = true")).unwrap_err().to_string();
+    assert!(error.contains("unknown field `query`"), "{error}");
 }

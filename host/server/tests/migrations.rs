@@ -164,3 +164,13 @@ fn plugins_in_go_migrate() {
 fn plugins_in_c_migrate() {
     language_migrates("c");
 }
+
+#[test]
+fn plugins_in_python_migrate() {
+    language_migrates("python");
+}
+
+#[test]
+fn plugins_in_javascript_migrate() {
+    language_migrates("js");
+}

@@ -227,3 +227,13 @@ fn plugins_in_go_answer() {
 fn plugins_in_c_answer() {
     plugins_answer("c");
 }
+
+#[test]
+fn plugins_in_python_answer() {
+    plugins_answer("python");
+}
+
+#[test]
+fn plugins_in_javascript_answer() {
+    plugins_answer("js");
+}

@@ -9,12 +9,16 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 /** Where the types are kept. */
 export const TYPES = here('../../sdk/js/src/wasmill-plugin.d.ts');
 
-/** The types of the contract's world. */
+const CONTRACT = readFileSync(here('../../../wit/plugin.wit'), 'utf8');
+/** As `wasmill build` does for a plugin that answers and migrates. */
+const WORLD = 'world built { include timed-transform; include query; include migrate; }';
+
+/** The types of the contract, with all that a plugin may have. */
 export async function bindings() {
   await $init;
-  const files = generateTypes('timed-transform', {
-    wit: { tag: 'source', val: readFileSync(here('../../../wit/plugin.wit'), 'utf8') },
-    world: 'timed-transform',
+  const files = generateTypes('built', {
+    wit: { tag: 'source', val: `${CONTRACT}\n${WORLD}\n` },
+    world: 'built',
     guest: true,
     tlaCompat: false,
     features: { tag: 'list', val: [] },

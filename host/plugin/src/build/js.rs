@@ -1,14 +1,15 @@
 //! JavaScript and TypeScript: esbuild makes one module of the plugin and its SDK, componentize-qjs puts
 //! it into QuickJS.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde::Deserialize;
 
-use super::component::{Made, WORLD};
+use super::component::Made;
 use super::tool::{Tool, Version, is_program};
-use super::{Language, Settings, not_a_plugin};
+use super::{Handlers, Language, Settings, not_a_plugin};
 use crate::error::PluginError;
 
 /// The manifest of a package.
@@ -26,6 +27,9 @@ struct Manifest {
     main: Option<String>,
     #[serde(default)]
     workspaces: Workspaces,
+    /// The part that is for us.
+    #[serde(default)]
+    wasmill: Handlers,
 }
 
 #[derive(Debug, Deserialize)]
@@ -158,6 +162,20 @@ fn install(dir: &Path, name: &'static str) -> Tool {
     Tool::of_path(name, name, install)
 }
 
+/// A module with what the component exports. The parts of the SDK look whether the plugin has what they
+/// export, and the last one whether it has more.
+fn exporting(Handlers { queries, migrates }: Handlers) -> String {
+    [
+        (queries, "component-queries"),
+        (migrates, "component-migrations"),
+        (true, "component"),
+    ]
+    .into_iter()
+    .filter(|(has, _)| *has)
+    .map(|(_, part)| format!("export * from '{SDK}/{part}';\n"))
+    .collect()
+}
+
 /// Puts a package into a component.
 pub(super) fn compile(dir: &Path, settings: Settings) -> Result<Made, PluginError> {
     let start = Instant::now();
@@ -165,12 +183,17 @@ pub(super) fn compile(dir: &Path, settings: Settings) -> Result<Made, PluginErro
         .canonicalize()
         .map_err(|error| PluginError::io("read", dir, error))?;
     let entry = entry(dir)?;
+    let handlers = read(dir)?.wasmill;
     let work = super::work_dir()?;
+    // What the component exports; read from standard input, it finds the SDK from the package's directory.
+    let exports = work.path().join("component.js");
+    std::fs::write(&exports, exporting(handlers)).map_err(|error| PluginError::io("write", &exports, error))?;
+    let input = File::open(&exports).map_err(|error| PluginError::io("read", &exports, error))?;
     let bundle = work.path().join("plugin.js");
     let esbuild = local(dir, "esbuild")?;
     let mut command = esbuild.command(dir);
     command
-        .arg(format!("{SDK}/component"))
+        .stdin(input)
         .args([
             "--bundle",
             "--format=esm",
@@ -187,7 +210,7 @@ pub(super) fn compile(dir: &Path, settings: Settings) -> Result<Made, PluginErro
     }
     esbuild.run(dir, &mut command)?;
 
-    let wit = super::write_contract(work.path())?;
+    let contract = super::write_contract(work.path(), handlers)?;
     let component = work.path().join("plugin.wasm");
     let componentize = local(dir, "componentize-qjs")?;
     let mut command = componentize.command(dir);
@@ -195,8 +218,8 @@ pub(super) fn compile(dir: &Path, settings: Settings) -> Result<Made, PluginErro
         .arg("--js")
         .arg(&bundle)
         .arg("--wit")
-        .arg(&wit)
-        .args(["--world", WORLD, "--stub-wasi", "--sync", "--output"])
+        .arg(&contract.wit)
+        .args(["--world", contract.world, "--stub-wasi", "--sync", "--output"])
         .arg(&component);
     componentize.run(dir, &mut command)?;
     Made::read(&component, dir, Language::JavaScript, start)

@@ -20,6 +20,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use record::transform::{Port, StoreSpec};
+use serde::Deserialize;
 
 use crate::engine::{Engine, EngineOptions};
 use crate::error::PluginError;
@@ -213,14 +214,51 @@ fn ancestors(dir: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Writes the contract into a directory, for tools that read it; says where.
-fn write_contract(dir: &Path) -> Result<PathBuf, PluginError> {
+/// What a plugin has beside functions for records and timers. The tools of JavaScript and Python export the
+/// whole world, and what a component exports it is asked for, so the manifest says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Handlers {
+    /// It answers queries.
+    queries: bool,
+    /// It migrates its state.
+    migrates: bool,
+}
+
+/// The contract as files, for tools that read it.
+struct Contract {
+    /// The directory.
+    wit: PathBuf,
+    /// The world in it that the plugin is built for.
+    world: &'static str,
+}
+
+/// Writes the contract into a directory, with a world that has these handlers.
+fn write_contract(dir: &Path, handlers: Handlers) -> Result<Contract, PluginError> {
     let wit = dir.join("wit");
-    let path = wit.join("plugin.wit");
-    std::fs::create_dir_all(&wit)
-        .and_then(|()| std::fs::write(&path, component::CONTRACT))
-        .map_err(|error| PluginError::io("write", &path, error))?;
-    Ok(wit)
+    let write = |name: &str, text: &str| {
+        let path = wit.join(name);
+        std::fs::create_dir_all(&wit)
+            .and_then(|()| std::fs::write(&path, text))
+            .map_err(|error| PluginError::io("write", &path, error))
+    };
+    write("plugin.wit", component::CONTRACT)?;
+    let Handlers { queries, migrates } = handlers;
+    let more: Vec<_> = [(queries, "query"), (migrates, "migrate")]
+        .into_iter()
+        .filter_map(|(has, world)| has.then_some(world))
+        .collect();
+    if more.is_empty() {
+        let world = component::WORLD;
+        return Ok(Contract { wit, world });
+    }
+    let mut text = format!("world built {{\n  include {};\n", component::WORLD);
+    for world in more {
+        text.push_str(&format!("  include {world};\n"));
+    }
+    text.push_str("}\n");
+    write("built.wit", &text)?;
+    Ok(Contract { wit, world: "built" })
 }
 
 /// The files that the patterns of a manifest name, in the order of the patterns.
@@ -279,4 +317,32 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), PluginError> {
         .map_err(io)?;
     file.persist(path).map_err(|error| io(error.error))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_world_has_the_handlers_that_the_manifest_names() {
+        for (queries, migrates, more) in [
+            (false, false, &[][..]),
+            (true, false, &["query-handler"]),
+            (false, true, &["migration-handler"]),
+            (true, true, &["query-handler", "migration-handler"]),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let contract = write_contract(dir.path(), Handlers { queries, migrates }).unwrap();
+            let mut resolve = wit_parser::Resolve::default();
+            let (package, _) = resolve.push_dir(&contract.wit).unwrap();
+            let world = resolve.select_world(&[package], Some(contract.world)).unwrap();
+            let keys = resolve.worlds[world].exports.keys();
+            let exports: BTreeSet<_> = keys.map(|key| resolve.name_world_key(key)).collect();
+            let expected = ["lifecycle", "processor", "timer-handler"].iter().chain(more);
+            let expected = expected.map(|name| format!("wasmill:plugin/{name}@0.1.2")).collect();
+            assert_eq!(exports, expected);
+        }
+    }
 }

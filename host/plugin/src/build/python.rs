@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use serde::Deserialize;
 
-use super::component::{Made, WORLD};
+use super::component::Made;
 use super::tool::{Tool, Version, is_program, which};
-use super::{Language, not_a_plugin};
+use super::{Handlers, Language, not_a_plugin};
 use crate::error::PluginError;
 
 /// The manifest of a project.
@@ -37,6 +37,12 @@ struct Settings {
     /// Where it and what it imports are.
     #[serde(default = "here")]
     path: Vec<PathBuf>,
+    /// The plugin answers queries.
+    #[serde(default)]
+    queries: bool,
+    /// The plugin migrates its state.
+    #[serde(default)]
+    migrates: bool,
 }
 
 fn here() -> Vec<PathBuf> {
@@ -45,7 +51,8 @@ fn here() -> Vec<PathBuf> {
 
 /// What the manifest says; `None` when it is not that of a plugin.
 fn read(dir: &Path) -> Result<Option<Settings>, PluginError> {
-    let manifest: Manifest = super::read_toml(&dir.join(MANIFEST), "`module` and `path` in `[tool.wasmill]`")?;
+    let keys = "`module`, `path`, `queries` and `migrates` in `[tool.wasmill]`";
+    let manifest: Manifest = super::read_toml(&dir.join(MANIFEST), keys)?;
     Ok(manifest.tool.wasmill)
 }
 
@@ -66,15 +73,20 @@ pub(super) fn compile(dir: &Path) -> Result<Made, PluginError> {
     let start = Instant::now();
     let settings = read(dir)?.ok_or_else(|| not_a_plugin(dir, NO_PLUGIN))?;
     let work = super::work_dir()?;
-    let wit = super::write_contract(work.path())?;
+    let handlers = Handlers {
+        queries: settings.queries,
+        migrates: settings.migrates,
+    };
+    let contract = super::write_contract(work.path(), handlers)?;
     let component = work.path().join("plugin.wasm");
     let tool = find(dir)?;
     let mut command = tool.command(dir);
-    command
-        .arg("--quiet")
-        .arg("--wit-path")
-        .arg(&wit)
-        .args(["--world", WORLD, "componentize", "--stub-wasi"]);
+    command.arg("--quiet").arg("--wit-path").arg(&contract.wit).args([
+        "--world",
+        contract.world,
+        "componentize",
+        "--stub-wasi",
+    ]);
     for path in &settings.path {
         command.arg("--python-path").arg(path);
     }

@@ -10,7 +10,7 @@ import { binaryKey } from './record.ts';
 /** The place of a key among those that the call has touched. */
 export type Slot = number;
 
-type HostState = Host['state'];
+type HostState = Pick<Host['state'], 'get' | 'getMany' | 'putMany'>;
 
 /** All keys that a call has touched, and what undoes the record at hand. */
 export class Keys {

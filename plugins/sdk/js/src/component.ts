@@ -1,5 +1,5 @@
-// The entry of a component: `wasmill build` bundles this file, with `wasmill-plugin` standing for the
-// plugin's own file.
+// What every component exports: `wasmill build` bundles this file, after those beside it that a plugin
+// needs, with `wasmill-plugin` standing for the plugin's own file.
 
 import plugin from 'wasmill-plugin';
 import * as context from 'wasmill:plugin/context@0.1.2';
@@ -8,7 +8,15 @@ import * as metrics from 'wasmill:plugin/metrics@0.1.2';
 import * as state from 'wasmill:plugin/state@0.1.2';
 import * as timers from 'wasmill:plugin/timers@0.1.2';
 import type { DueTimers, Inbound, Outbound } from './contract.ts';
+import { configured, exported, instance } from './instance.ts';
 import { describe, Runtime } from './runtime.ts';
+
+// The host asks what a component exports, so it must be all that the plugin has.
+for (const [method, key] of [['answer', 'queries'], ['migrate', 'migrates']] as const) {
+  if (plugin.spec[method] !== undefined && !exported.has(method)) {
+    throw new TypeError(`the plugin has \`${method}\`: say \`"wasmill": { "${key}": true }\` in package.json`);
+  }
+}
 
 // A component has no clock: to ask for it would trap. Random numbers would differ on replay.
 Math.random = refused('Math.random', 'ctx.seed()');
@@ -29,13 +37,6 @@ Object.defineProperty(BigInt.prototype, 'toJSON', {
   },
 });
 
-let runtime: Runtime | undefined;
-
-function configured(): Runtime {
-  if (runtime === undefined) throw 'the plugin was not configured';
-  return runtime;
-}
-
 function refused(what: string, instead: string): () => never {
   return () => {
     throw new Error(`${what} is not there in a plugin; use ${instead}`);
@@ -46,10 +47,10 @@ function refused(what: string, instead: string): () => never {
 export const lifecycle = {
   describe: () => describe(plugin),
   configure(config: string): void {
-    const fresh = new Runtime(plugin, { state, timers, log, metrics, context });
+    const fresh = new Runtime(plugin, { state, stores: instance.stores, timers, log, metrics, context });
     const problems = fresh.configure(config);
     if (problems.length > 0) throw problems;
-    runtime = fresh;
+    instance.runtime = fresh;
   },
 };
 

@@ -2,6 +2,8 @@
 
 import type { Level } from './contract.ts';
 import type { Context } from './context.ts';
+import type { Migration } from './migration.ts';
+import type { Answer, Query, Reader } from './query.ts';
 import type { Record, Timer } from './record.ts';
 import type { Shape } from './shape.ts';
 import type { StoreSpecs } from './stores.ts';
@@ -72,6 +74,19 @@ export interface PluginSpec<S extends StoreSpecs, P extends PortSpecs, C, I> {
   process(record: Record, ctx: Context<S, keyof P & string>, own: I): void;
   /** Runs one timer that is due. A plugin with it sets timers. */
   onTimer?(timer: Timer, ctx: Context<S, keyof P & string>, own: I): void;
+  /**
+   * Answers one question, in an instance that gets no records. A plugin with it says
+   * `"wasmill": { "queries": true }` in its package.json. What the one who asks did wrong is an answer, such as
+   * `Answer.notFound`; after an exception they are told that the plugin failed (502).
+   */
+  answer?(query: Query, reader: Reader<S>, own: I): Answer;
+  /**
+   * Changes the stores of one partition, which an earlier `stateVersion` has written. A plugin with it says
+   * `"wasmill": { "migrates": true }` in its package.json. Called before the partition's first record; what is
+   * stored is committed with the new version, or not at all, and then it is called again. After an exception
+   * nothing of it counts, and the partition stands still.
+   */
+  migrate?(fromVersion: number, state: Migration<S>, own: I): void;
 }
 
 /** A plugin, as `definePlugin` answers it. */

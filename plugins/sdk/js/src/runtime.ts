@@ -1,10 +1,12 @@
 // A plugin's life in its instance: what the component exports, in terms of the host's functions.
 
 import { Call } from './call.ts';
-import type { Clock, Description, DueTimers, Failure, Host, Inbound, Outbound } from './contract.ts';
+import type { Clock, Description, DueTimers, Failure, Host, Inbound, Outbound, Request, Response } from './contract.ts';
 import { Context, type PortInfo } from './context.ts';
 import { ConfigError, failureOf, valid, type Problem } from './errors.ts';
+import { Migration } from './migration.ts';
 import type { Env, Metric, Plugin, PluginSpec, PortSpecs } from './plugin.ts';
+import { Answer, Query, Reader } from './query.ts';
 import { Batch, DueBatch, Record, Timer } from './record.ts';
 import { object, readConfig, schemaOf } from './shape.ts';
 import type { StoreSpecs } from './stores.ts';
@@ -49,6 +51,7 @@ export function describe({ spec }: Plugin): Description {
 /** A configured plugin. */
 export class Runtime {
   readonly #spec: AnySpec;
+  readonly #stores: StoreSpecs;
   readonly #call: Call;
   readonly #context: Context<any, any>;
   #own: unknown;
@@ -56,6 +59,7 @@ export class Runtime {
   constructor({ spec }: Plugin, host: Host) {
     this.#spec = spec;
     const stores = (spec.stores ?? {}) as StoreSpecs;
+    this.#stores = stores;
     const ports = Object.entries(portsOf(spec)).map(([name, { rekeys = false }]): PortInfo => ({ name, rekeys }));
     this.#call = new Call({ host, stores: Object.values(stores), setsTimers: spec.onTimer !== undefined });
     this.#context = new Context(this.#call, stores, ports);
@@ -92,7 +96,7 @@ export class Runtime {
       const emitted = call.outputs.count;
       try {
         const answer: unknown = spec.process(record, context, own);
-        if (answer !== undefined) refuseAsync(answer);
+        if (answer !== undefined) refuseAsync(answer, 'process');
         call.keep();
       } catch (error) {
         call.rollback(emitted);
@@ -117,7 +121,7 @@ export class Runtime {
       const emitted = call.outputs.count;
       try {
         const answer: unknown = this.#spec.onTimer?.(timer, this.#context, this.#own);
-        if (answer !== undefined) refuseAsync(answer);
+        if (answer !== undefined) refuseAsync(answer, 'onTimer');
         call.keep();
       } catch (error) {
         call.rollback(emitted);
@@ -127,11 +131,52 @@ export class Runtime {
     call.flush();
     return call.outputs.finish(due.count, batch.times, failures);
   }
+
+  /** Answers a question. Throws text, as the contract has it. */
+  answer(request: Request): Response {
+    return this.#orText(() => this.ask(new Query(request.path, request.parameters)));
+  }
+
+  /** Answers a question. Throws what the plugin does. */
+  ask(query: Query): Answer {
+    const spec = this.#spec;
+    if (spec.answer === undefined) throw new TypeError('the plugin has no `answer`');
+    const answer: unknown = spec.answer(query, new Reader(this.#call.fixed.host, this.#stores), this.#own);
+    if (!(answer instanceof Answer)) {
+      refuseAsync(answer, 'answer');
+      throw new TypeError('`answer` must return an Answer, such as Answer.json(...)');
+    }
+    return answer;
+  }
+
+  /** Changes what an earlier version has stored. Throws text, as the contract has it. */
+  migrate(fromVersion: number): void {
+    this.#orText(() => this.change(fromVersion));
+  }
+
+  /** Changes what an earlier version has stored. Throws what the plugin does. */
+  change(fromVersion: number): void {
+    const spec = this.#spec;
+    if (spec.migrate === undefined) throw new TypeError('the plugin has no `migrate`');
+    const answer: unknown = spec.migrate(fromVersion, new Migration(this.#call.fixed.host, this.#stores), this.#own);
+    refuseAsync(answer, 'migrate');
+  }
+
+  #orText<T>(run: () => T): T {
+    try {
+      return run();
+    } catch (error) {
+      const { code, message, detail } = failureOf(0, error);
+      // The message goes to whoever asked; where it happened is for the plugin's author.
+      if (detail !== '') this.#call.fixed.host.log.write('error', undefined, detail);
+      throw `${code}: ${message}`;
+    }
+  }
 }
 
-function refuseAsync(answer: unknown): void {
+function refuseAsync(answer: unknown, method: string): void {
   if (typeof (answer as { then?: unknown } | null)?.then === 'function') {
-    throw new TypeError('process and onTimer must not be async: nothing waits for them');
+    throw new TypeError(`${method} must not be async: nothing waits for it`);
   }
 }
 

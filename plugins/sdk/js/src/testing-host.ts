@@ -1,8 +1,11 @@
 // The host's functions, played by maps, for `testing.ts`.
 
-import { toBinary, type Binary } from './codec.ts';
+import { fromBinary, toBinary, type Binary } from './codec.ts';
 import { columnOf, Entries, Times } from './column.ts';
-import type { Clock, Column, Host } from './contract.ts';
+import type { Clock, Column, Host, Page } from './contract.ts';
+
+/** What a scan gives at most. */
+const PAGE_MAX = 1000;
 
 /** A timer that is due. */
 export interface DueTimer {
@@ -15,6 +18,8 @@ export interface DueTimer {
 export class FakeHost implements Host {
   readonly #lateness: number;
   readonly #stores: Map<Binary, Uint8Array>[] = [];
+  /** Stores of other transforms, by the names of both. */
+  readonly #peers = new Map<string, Map<Binary, Uint8Array>>();
   readonly #timers: { [C in Clock]: Map<string, DueTimer> } = { 'event-time': new Map(), 'wall-clock': new Map() };
   #now = 0;
   #streamTime = -1;
@@ -28,10 +33,8 @@ export class FakeHost implements Host {
 
   readonly state: Host['state'] = {
     get: (store, key) => this.entries(store).get(toBinary(key))?.slice(),
-    getMany: (store, keys) => {
-      const entries = new Entries(keys);
-      return columnOf(Array.from(keys.ends, (_, i) => this.entries(store).get(entries.binary(i)) ?? null));
-    },
+    getMany: (store, keys) => getMany(this.entries(store), keys),
+    scan: (store, prefix, after, limit) => scan(this.entries(store), prefix, after, limit),
     putMany: (store, keys, values) => {
       const [names, cells] = [new Entries(keys), new Entries(values)];
       keys.ends.forEach((_, i) => {
@@ -39,6 +42,12 @@ export class FakeHost implements Host {
         else this.put(store, names.binary(i), cells.bytes(i));
       });
     },
+  };
+
+  readonly stores: NonNullable<Host['stores']> = {
+    get: (transform, store, key) => this.#peer(transform, store).get(toBinary(key))?.slice(),
+    getMany: (transform, store, keys) => getMany(this.#peer(transform, store), keys),
+    scan: (transform, store, prefix, after, limit) => scan(this.#peer(transform, store), prefix, after, limit),
   };
 
   readonly timers: Host['timers'] = {
@@ -72,6 +81,30 @@ export class FakeHost implements Host {
 
   put(store: number, key: Binary, value: Uint8Array): void {
     this.entries(store).set(key, value);
+  }
+
+  /** Stores bytes in a store of another transform. */
+  putOf(transform: string, store: string, key: Binary, value: Uint8Array): void {
+    const name = id(transform, store);
+    const entries = this.#peers.get(name) ?? new Map<Binary, Uint8Array>();
+    this.#peers.set(name, entries.set(key, value));
+  }
+
+  #peer(transform: string, store: string): Map<Binary, Uint8Array> {
+    const entries = this.#peers.get(id(transform, store));
+    if (entries === undefined) throw new Error(`no transform \`${transform}\` has a store \`${store}\``);
+    return entries;
+  }
+
+  /** Runs what may change state; after an exception it is as it was. */
+  undoing(run: () => void): void {
+    const before = this.#stores.map((entries) => new Map(entries));
+    try {
+      run();
+    } catch (error) {
+      this.#stores.splice(0, this.#stores.length, ...before);
+      throw error;
+    }
   }
 
   /** The records of the next call have these times. */
@@ -126,3 +159,20 @@ function id(key: Binary, name: string): string {
   return `${key.length}:${key}${name}`;
 }
 
+
+function getMany(store: Map<Binary, Uint8Array>, keys: Column): Column {
+  const entries = new Entries(keys);
+  return columnOf(Array.from(keys.ends, (_, i) => store.get(entries.binary(i)) ?? null));
+}
+
+function scan(store: Map<Binary, Uint8Array>, prefix: Uint8Array, after: Uint8Array | undefined, limit: number): Page {
+  const [start, last] = [toBinary(prefix), after && toBinary(after)];
+  // Strings of bytes are in the order of the bytes.
+  const keys = [...store.keys()].filter((key) => key.startsWith(start) && (last === undefined || key > last)).sort();
+  const page = keys.slice(0, Math.min(limit, PAGE_MAX));
+  return {
+    keys: columnOf(page.map(fromBinary)),
+    values: columnOf(page.map((key) => store.get(key)!)),
+    more: page.length < keys.length,
+  };
+}

@@ -11,6 +11,7 @@ import type { Clock, Column, Headers, Inbound, Outbound } from './contract.ts';
 import { ConfigError } from './errors.ts';
 import { parseJson, type Json } from './json.ts';
 import type { Plugin } from './plugin.ts';
+import { Query, type Answer } from './query.ts';
 import type { Header } from './record.ts';
 import { describe, Runtime } from './runtime.ts';
 import { FakeHost, type DueTimer } from './testing-host.ts';
@@ -77,6 +78,30 @@ export interface Failed {
   readonly code: string;
   readonly message: string;
   readonly detail: string;
+}
+
+/** What a plugin has answered. */
+export class Answered {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: Uint8Array;
+
+  /** @internal */
+  constructor({ status, contentType, body }: Answer) {
+    this.status = status;
+    this.contentType = contentType;
+    this.body = body;
+  }
+
+  /** The body as text; null when it is no UTF-8. */
+  get text(): string | null {
+    return textOf(this.body) ?? null;
+  }
+
+  /** The body read as JSON. */
+  get json(): Json {
+    return parseJson(this.text ?? '');
+  }
 }
 
 /** What came of a run. */
@@ -149,6 +174,25 @@ export class Harness {
     return run;
   }
 
+  /**
+   * Asks the plugin, as `GET .../query/TRANSFORM/` with this path, such as `items/7?n=3`. Nothing is decoded.
+   * Throws what the plugin does.
+   */
+  ask(asked = ''): Answered {
+    const [path, parameters] = split(asked, '?');
+    const pairs = parameters.split('&').filter((pair) => pair !== '');
+    const query = new Query(path.split('/').filter((segment) => segment !== ''), pairs.map((pair) => split(pair, '=')));
+    return new Answered(this.#host.call(() => this.#runtime.ask(query)));
+  }
+
+  /**
+   * Lets the plugin change what is stored, as a version has put it there with `store`. Throws what the plugin
+   * does; then the stores are as they were.
+   */
+  migrate(fromVersion: number): void {
+    this.#host.undoing(() => this.#host.call(() => this.#runtime.change(fromVersion)));
+  }
+
   /** What a store holds, by the text of the key. */
   state(store: string): Map<string, Uint8Array> {
     const entries = [...this.#host.entries(this.#id(store))];
@@ -158,6 +202,11 @@ export class Harness {
   /** Stores bytes under a key, as an earlier run could have. */
   store(store: string, key: Bytes, value: Bytes): void {
     this.#host.put(this.#id(store), binary(key), fromBinary(binary(value)));
+  }
+
+  /** Stores bytes in a store of another transform, for queries. */
+  storeOf(transform: string, store: string, key: Bytes, value: Bytes): void {
+    this.#host.putOf(transform, store, binary(key), fromBinary(binary(value)));
   }
 
   /** The timers that are set, in the order in which they will fire. */
@@ -280,4 +329,9 @@ export class Harness {
 
 function binary(bytes: Bytes): string {
   return typeof bytes === 'string' ? encode(bytes) : toBinary(bytes);
+}
+
+function split(text: string, at: string): [before: string, after: string] {
+  const place = text.indexOf(at);
+  return place < 0 ? [text, ''] : [text.slice(0, place), text.slice(place + 1)];
 }

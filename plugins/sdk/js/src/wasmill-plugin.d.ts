@@ -213,6 +213,16 @@ declare module 'wasmill:plugin/metrics@0.1.2' {
   export type Kind = 'counter' | 'gauge' | 'histogram';
 }
 
+declare module 'wasmill:plugin/migration-handler@0.1.2' {
+  /**
+   * Called once per partition whose stores were written with a smaller `description.state-version`, before
+   * its first record: with `state` to read and write all of them; timers trap. What it writes is committed together with the
+   * new state version, whole; before that it may be called again, on the stores as they were. An error
+   * or a trap leaves them as they were, and the partition stands still.
+   */
+  export function migrate(fromVersion: number): void;
+}
+
 /// <reference path="./wasmill-plugin-types.d.ts" />
 declare module 'wasmill:plugin/processor@0.1.2' {
   /**
@@ -222,6 +232,44 @@ declare module 'wasmill:plugin/processor@0.1.2' {
   export function process(batch: Inbound): Outbound;
   export type Inbound = import('wasmill:plugin/types@0.1.2').Inbound;
   export type Outbound = import('wasmill:plugin/types@0.1.2').Outbound;
+}
+
+declare module 'wasmill:plugin/query-handler@0.1.2' {
+  /**
+   * Answers. An error is the plugin's fault (502), and so is a trap; what the one who asks did wrong is a
+   * response with a status of its own.
+   */
+  export function answer(request: Request): Response;
+  /**
+   * What is asked: GET /v1/pipelines/PIPELINE/query/TRANSFORM/...
+   */
+  export interface Request {
+    /**
+     * The path after the transform's name, decoded: `recommendations/7` is `recommendations`, `7`.
+     */
+    path: Array<string>,
+    /**
+     * The parameters behind `?`, decoded, in their order.
+     */
+    parameters: Array<[string, string]>,
+  }
+  /**
+   * What is answered.
+   */
+  export interface Response {
+    /**
+     * The HTTP status, 200 to 599.
+     */
+    status: number,
+    /**
+     * The media type of the body, such as `application/json`.
+     */
+    contentType: string,
+    /**
+     * Any bytes.
+     */
+    body: Uint8Array,
+  }
 }
 
 /// <reference path="./wasmill-plugin-types.d.ts" />
@@ -277,6 +325,25 @@ declare module 'wasmill:plugin/state@0.1.2' {
      */
     more: boolean,
   }
+}
+
+/// <reference path="./wasmill-plugin-state.d.ts" />
+/// <reference path="./wasmill-plugin-types.d.ts" />
+declare module 'wasmill:plugin/stores@0.1.2' {
+  /**
+   * The value of a key; nothing when there is none. Of the first partition that has one.
+   */
+  export function get(transform: string, store: string, key: Uint8Array): Uint8Array | undefined;
+  /**
+   * One entry per key, null where there is none.
+   */
+  export function getMany(transform: string, store: string, keys: Column): Column;
+  /**
+   * As `state.scan`. A key that several partitions have comes once for each, always in one page.
+   */
+  export function scan(transform: string, store: string, prefix: Uint8Array, after: Uint8Array | undefined, limit: number): Page;
+  export type Column = import('wasmill:plugin/types@0.1.2').Column;
+  export type Page = import('wasmill:plugin/state@0.1.2').Page;
 }
 
 /// <reference path="./wasmill-plugin-types.d.ts" />

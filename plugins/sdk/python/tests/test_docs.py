@@ -47,10 +47,37 @@ class Readme(unittest.TestCase):
         self.addCleanup(sys.path.remove, str(folder))
         from sessions import Sessions  # type: ignore[import-not-found]
 
-        run(BLOCKS[2], Sessions=Sessions)
+        run(BLOCKS[4], Sessions=Sessions)
+
+    def test_the_query(self) -> None:
+        plain = BLOCKS[0].replace("export(WordCount)", "")
+        made = run("from wasmill_sdk import *\n" + plain + BLOCKS[2])["WordCount"]
+        plugin = Harness(made)
+        plugin.run(record(key="a"), record(key="b"), record(key="b"))
+        self.assertEqual(plugin.ask("count/b").json(), 2)
+        self.assertEqual(plugin.ask("first?prefix=a").json(), {"a": 1})
+        self.assertEqual(plugin.ask("").status, 404)
+
+    def test_the_migration(self) -> None:
+        process = "    def process(self, record, ctx): pass\n"
+        made = run("from wasmill_sdk import *\n" + BLOCKS[3] + process)["Counted"]
+        plugin = Harness(made)
+        plugin.stored("count")[b"a"] = b"\2" + bytes(7)
+        plugin.migrate(0)
+        self.assertEqual(plugin.state("count"), {b"a": {"count": 2}})
+
+    def test_the_test_of_a_query(self) -> None:
+        folder = PLUGINS / "word_count"
+        if not folder.is_dir():
+            self.skipTest(f"the plugins are not at {PLUGINS}")
+        sys.path.insert(0, str(folder))
+        self.addCleanup(sys.path.remove, str(folder))
+        from word_count import WordCount  # type: ignore[import-not-found]
+
+        run(BLOCKS[5], WordCount=WordCount, Harness=Harness, record=record)
 
     def test_every_block_is_tested(self) -> None:
-        self.assertEqual(len(BLOCKS), 3)
+        self.assertEqual(len(BLOCKS), 6)
 
 
 class Template(unittest.TestCase):

@@ -27,8 +27,10 @@ from .context import Context
 from .contract import IN_COMPONENT, Clock, Level
 from .errors import Problem, Problems, RecordError
 from .metrics import Counter, Gauge, Histogram, Metric
+from .migration import Migration
 from .output import INHERIT, Json
 from .plugin import NoConfig, Plugin, Port, about
+from .query import Answer, Entries, Query, Reader
 from .record import Header, Origin, Record, Timer
 from .shapes import option
 from .store import BYTES, F64, JSON, S64, U64, UTF8, Format, Store, json_of, packed
@@ -63,9 +65,11 @@ __all__ = [
     "U64",
     "UTF8",
     "WALL_CLOCK",
+    "Answer",
     "Clock",
     "Context",
     "Counter",
+    "Entries",
     "Format",
     "Gauge",
     "Header",
@@ -73,12 +77,15 @@ __all__ = [
     "Json",
     "Level",
     "Metric",
+    "Migration",
     "NoConfig",
     "Origin",
     "Plugin",
     "Port",
     "Problem",
     "Problems",
+    "Query",
+    "Reader",
     "Record",
     "RecordError",
     "Store",

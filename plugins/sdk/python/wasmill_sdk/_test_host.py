@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from .columns import entries, nullable
-from .contract import Clock, Column, Kind, Level
+from .columns import column, entries, nullable
+from .contract import Clock, Column, Kind, Level, Page
+
+_PAGE_MAX = 1_000
+"""What a scan gives at most."""
 
 
 class TestHost:
@@ -17,6 +20,8 @@ class TestHost:
     def __init__(self, lateness_ms: int) -> None:
         self.lateness_ms = lateness_ms
         self.stores: defaultdict[int, dict[bytes, bytes]] = defaultdict(dict)
+        self.peers: defaultdict[tuple[str, str], dict[bytes, bytes]] = defaultdict(dict)
+        """Stores of other transforms, by the names of both."""
         self.timers: dict[tuple[Clock, bytes, str], int] = {}
         self.logs: list[tuple[Level, str]] = []
         self.metrics: dict[str, list[float]] = {}
@@ -71,8 +76,7 @@ class TestHost:
 
     def state_get_many(self, store: int, keys: Column) -> Column:
         """``state.get-many``"""
-        values = self.stores[store]
-        return nullable(values.get(key or b"") for key in entries(keys, len(keys.ends)))
+        return _get_many(self.stores[store], keys)
 
     def state_put_many(self, store: int, keys: Column, values: Column) -> None:
         """``state.put-many``"""
@@ -83,6 +87,26 @@ class TestHost:
                 self.stores[store].pop(key, None)
             else:
                 self.stores[store][key] = value
+
+    def state_scan(self, store: int, prefix: bytes, after: bytes | None, limit: int) -> Page:
+        """``state.scan``"""
+        return _scan(self.stores[store], prefix, after, limit)
+
+    def stores_get(self, transform: str, store: str, key: bytes) -> bytes | None:
+        """``stores.get``"""
+        return self._peer(transform, store).get(key)
+
+    def stores_get_many(self, transform: str, store: str, keys: Column) -> Column:
+        """``stores.get-many``"""
+        return _get_many(self._peer(transform, store), keys)
+
+    def stores_scan(self, transform: str, store: str, prefix: bytes, after: bytes | None, limit: int) -> Page:
+        """``stores.scan``"""
+        return _scan(self._peer(transform, store), prefix, after, limit)
+
+    def _peer(self, transform: str, store: str) -> dict[bytes, bytes]:
+        assert (transform, store) in self.peers, f"no transform `{transform}` has a store `{store}`"
+        return self.peers[transform, store]
 
     def timer_get(self, clock: Clock, key: bytes, name: str) -> int | None:
         """``timers.get``"""
@@ -142,3 +166,13 @@ class TestHost:
     def seed(self, index: int) -> int:
         """``context.seed``"""
         return index
+
+
+def _get_many(values: dict[bytes, bytes], keys: Column) -> Column:
+    return nullable(values.get(key or b"") for key in entries(keys, len(keys.ends)))
+
+
+def _scan(values: dict[bytes, bytes], prefix: bytes, after: bytes | None, limit: int) -> Page:
+    keys = sorted(key for key in values if key.startswith(prefix) and (after is None or key > after))
+    page = keys[: min(limit, _PAGE_MAX)]
+    return Page(column(page), column(values[key] for key in page), len(page) < len(keys))

@@ -13,7 +13,7 @@ from .host import Host
 from .metrics import Metric
 from .output import INHERIT, HeaderSource, Inherit, Outputs, header_pairs, key_bytes, text_bytes, to_bytes
 from .plugin import About
-from .store import Store
+from .store import Store, number_of, read_stored, written
 
 T = TypeVar("T")
 
@@ -141,24 +141,14 @@ class Context:
             data = self._state.fetch(number, place, key is None)
         if data is None:
             return default
-        try:
-            return store.format.read(data)
-        except Exception as error:
-            raise RecordError(
-                "bad-state",
-                f"what the store `{store.name}` holds cannot be read as {store.format.name}: {error};"
-                " has the plugin changed its format?",
-            ) from None
+        return read_stored(store, data)
 
     def put(self, store: Store[T], value: T, *, key: bytes | str | None = None) -> None:
         """Stores a value under the record's key, or in a shared store under any `key`.
 
         Fails the record with ``no-key`` or ``keyed-store``.
         """
-        data = store.format.write(value)
-        if not isinstance(data, bytes):
-            name = type(data).__name__
-            raise TypeError(f"the format of the store `{store.name}` must write bytes, not {name}")
+        data = written(store, value)
         number, place = self._stores.get(store), self._key
         if key is not None or number is None or place is None:
             number, place = self._place(store, key)
@@ -173,9 +163,7 @@ class Context:
         self._state.set(number, place, None)
 
     def _place(self, store: Store[Any], key: bytes | str | None) -> tuple[int, bytes]:
-        number = self._stores.get(store)
-        if number is None:
-            raise RecordError("error", f"the plugin's class does not list {store!r}")
+        number = number_of(self._stores, store)
         if key is not None:
             if not store.shared:
                 raise RecordError(

@@ -59,6 +59,29 @@ if TYPE_CHECKING or not IN_COMPONENT:
         headers: Headers
         origins: Origins
 
+    @dataclass
+    class Page:
+        """Some entries of a store."""
+
+        keys: Column
+        values: Column
+        more: bool
+
+    @dataclass
+    class Request:
+        """A question, as `answer` gets it."""
+
+        path: list[str]
+        parameters: list[tuple[str, str]]
+
+    @dataclass
+    class Response:
+        """An answer, as `answer` gives it."""
+
+        status: int
+        content_type: str
+        body: bytes
+
     class Clock(enum.Enum):
         """Which time a timer waits for."""
 
@@ -166,6 +189,7 @@ else:
     from wit_world.exports.lifecycle import Store as StoreDescription
     from wit_world.imports.log import Level
     from wit_world.imports.metrics import Kind
+    from wit_world.imports.state import Page
     from wit_world.imports.types import (
         Clock,
         Column,
@@ -176,6 +200,12 @@ else:
         Origins,
         Outbound,
     )
+
+    try:
+        from wit_world.exports.query_handler import Request, Response
+    except ImportError:
+        # The plugin answers no queries, so it is built for a world without them.
+        Request = Response = None
 
 __all__ = [
     "IN_COMPONENT",
@@ -194,6 +224,9 @@ __all__ = [
     "Level",
     "Origins",
     "Outbound",
+    "Page",
     "PortDescription",
+    "Request",
+    "Response",
     "StoreDescription",
 ]

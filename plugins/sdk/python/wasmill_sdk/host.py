@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from .contract import Clock, Column, Kind, Level
+from .contract import Clock, Column, Kind, Level, Page
 
 
 class Host(Protocol):
-    """What the runtime asks of the host; see ``wit/plugin.wit``."""
+    """What the runtime asks of the host; see ``wit/plugin.wit``. `stores` is for plugins that answer."""
 
     def state_get(self, store: int, key: bytes) -> bytes | None:
         """``state.get``"""
@@ -18,6 +18,18 @@ class Host(Protocol):
 
     def state_put_many(self, store: int, keys: Column, values: Column) -> None:
         """``state.put-many``"""
+
+    def state_scan(self, store: int, prefix: bytes, after: bytes | None, limit: int) -> Page:
+        """``state.scan``"""
+
+    def stores_get(self, transform: str, store: str, key: bytes) -> bytes | None:
+        """``stores.get``"""
+
+    def stores_get_many(self, transform: str, store: str, keys: Column) -> Column:
+        """``stores.get-many``"""
+
+    def stores_scan(self, transform: str, store: str, prefix: bytes, after: bytes | None, limit: int) -> Page:
+        """``stores.scan``"""
 
     def timer_get(self, clock: Clock, key: bytes, name: str) -> int | None:
         """``timers.get``"""

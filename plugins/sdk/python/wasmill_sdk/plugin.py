@@ -14,6 +14,8 @@ from .store import Store
 
 if TYPE_CHECKING:
     from .context import Context
+    from .migration import Migration
+    from .query import Answer, Query, Reader
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,26 @@ class Plugin:
         """Runs a timer that fires. A plugin that defines this may set timers."""
         raise NotImplementedError
 
+    def answer(self, query: Query, reader: Reader) -> Answer:
+        """Answers one question, in an instance that gets no records.
+
+        A plugin that defines this says ``queries = true`` in its ``pyproject.toml``, under
+        ``[tool.wasmill]``. What the one who asks did wrong is an answer, such as
+        :meth:`Answer.not_found <wasmill_sdk.Answer.not_found>`; after an exception they are told that the
+        plugin failed (502).
+        """
+        raise NotImplementedError
+
+    def migrate(self, from_version: int, state: Migration) -> None:
+        """Changes the stores of one partition, which an earlier :attr:`state_version` has written.
+
+        A plugin that defines this says ``migrates = true`` in its ``pyproject.toml``, under
+        ``[tool.wasmill]``. Called before the partition's first record; what is stored is committed with
+        the new version, or not at all, and then it is called again. After an exception nothing of it
+        counts, and the partition stands still.
+        """
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class About:
@@ -87,6 +109,8 @@ class About:
     stores: tuple[Store[Any], ...]
     metrics: tuple[Metric, ...]
     sets_timers: bool
+    answers: bool
+    migrates: bool
 
 
 def about(plugin: type[Plugin]) -> About:
@@ -114,4 +138,6 @@ def about(plugin: type[Plugin]) -> About:
         stores=stores,
         metrics=tuple(member for member in members.values() if isinstance(member, Metric)),
         sets_timers=plugin.on_timer is not Plugin.on_timer,
+        answers=plugin.answer is not Plugin.answer,
+        migrates=plugin.migrate is not Plugin.migrate,
     )

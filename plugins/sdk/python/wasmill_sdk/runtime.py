@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from . import shapes, strict_json
 from .batch import Batch
@@ -15,16 +16,23 @@ from .contract import (
     DueTimers,
     Failure,
     Inbound,
+    Level,
     Outbound,
     PortDescription,
+    Request,
+    Response,
     StoreDescription,
 )
 from .errors import Problem, Problems, explain, valid_text
 from .host import Host
 from .metrics import Metric
+from .migration import Migration
 from .plugin import NoConfig, Plugin, about
+from .query import Answer, Query, Reader
 from .record import Record, Timer
 from .store import Format
+
+T = TypeVar("T")
 
 
 class NotConfigured(Exception):
@@ -32,6 +40,10 @@ class NotConfigured(Exception):
 
     def __init__(self) -> None:
         super().__init__("the plugin was not configured")
+
+
+class Refused(Exception):
+    """A plugin failed as it answered or migrated; in words."""
 
 
 class Runtime:
@@ -148,6 +160,43 @@ class Runtime:
                 context._state.undo.clear()
                 context._timers.undo.clear()
         return self._finish(context, failures)
+
+    def answer(self, request: Request) -> Response:
+        """Answers a question; raises `Refused`."""
+        query = Query(tuple(request.path), tuple(request.parameters))
+        answer = self._or_refused(lambda: self.ask(query))
+        return Response(answer.status, answer.content_type, answer.body)
+
+    def ask(self, query: Query) -> Answer:
+        """Answers a question; raises what the plugin does."""
+        if self._plugin is None:
+            raise NotConfigured
+        answer: Any = self._plugin.answer(query, Reader(self._host, self._stores))
+        if not isinstance(answer, Answer):
+            raise TypeError(f"`answer` must return an Answer, not {type(answer).__name__}")
+        return answer
+
+    def migrate(self, from_version: int) -> None:
+        """Changes what an earlier version has stored; raises `Refused`."""
+        self._or_refused(lambda: self.change(from_version))
+
+    def change(self, from_version: int) -> None:
+        """Changes what an earlier version has stored; raises what the plugin does."""
+        if self._plugin is None:
+            raise NotConfigured
+        self._plugin.migrate(from_version, Migration(self._host, self._stores))
+
+    def _or_refused(self, run: Callable[[], T]) -> T:
+        try:
+            return run()
+        except NotConfigured:
+            raise
+        except (Exception, SystemExit) as error:
+            code, message, detail = explain(error)
+            if detail:
+                # The message goes to whoever asked; where it happened is for the plugin's author.
+                self._host.log_write(Level.ERROR, None, detail)
+            raise Refused(f"{code}: {message}") from None
 
     def stores_by_name(self) -> dict[str, tuple[int, Format[Any]]]:
         """The number and format of each store."""

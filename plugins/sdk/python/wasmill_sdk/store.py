@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from . import shapes, strict_json
+from .errors import RecordError
 
 T = TypeVar("T")
 
@@ -86,3 +87,32 @@ class Store(Generic[T]):
 
     def __repr__(self) -> str:
         return f"Store({self.name!r}, {self.format.name})"
+
+
+def number_of(stores: Mapping[Store[Any], int], store: Store[Any]) -> int:
+    """The number of a store that the plugin's class lists."""
+    number = stores.get(store)
+    if number is None:
+        raise RecordError("error", f"the plugin's class does not list {store!r}")
+    return number
+
+
+def read_stored(store: Store[T], data: bytes) -> T:
+    """What is stored, read by the store's format; fails with ``bad-state``."""
+    try:
+        return store.format.read(data)
+    except Exception as error:
+        raise RecordError(
+            "bad-state",
+            f"what the store `{store.name}` holds cannot be read as {store.format.name}: {error};"
+            " has the plugin changed its format?",
+        ) from None
+
+
+def written(store: Store[T], value: T) -> bytes:
+    """What is stored for a value."""
+    data = store.format.write(value)
+    if not isinstance(data, bytes):
+        name = type(data).__name__
+        raise TypeError(f"the format of the store `{store.name}` must write bytes, not {name}")
+    return data

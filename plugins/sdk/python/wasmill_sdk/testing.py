@@ -33,6 +33,7 @@ from .contract import (
 )
 from .output import INHERIT, HeaderSource, header_pairs, key_bytes, to_bytes
 from .plugin import Plugin
+from .query import Answer, Query
 from .record import Header
 from .runtime import Runtime
 
@@ -123,6 +124,23 @@ class Run:
         return [failure.code for failure in self.failures]
 
 
+@dataclass(frozen=True)
+class Answered:
+    """What a plugin has answered."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode()
+
+    def json(self) -> Any:
+        """The body read as JSON."""
+        return strict_json.loads(self.body)
+
+
 class ConfigRefused(Exception):
     """The plugin refused its config table: `problems` are pairs of JSON Pointer and message."""
 
@@ -186,6 +204,36 @@ class Harness:
         self._fire(run, clock)
         return run
 
+    def ask(self, path: str = "") -> Answered:
+        """Asks the plugin, as ``GET .../query/TRANSFORM/`` with this path, such as ``items/7?n=3``.
+
+        Nothing is decoded. Raises what the plugin does.
+        """
+        path, _, parameters = path.partition("?")
+        query = Query(
+            path=tuple(segment for segment in path.split("/") if segment),
+            parameters=tuple(
+                (name, value)
+                for name, _, value in (pair.partition("=") for pair in parameters.split("&") if pair)
+            ),
+        )
+        answer: Answer = self._runtime.ask(query)
+        return Answered(answer.status, answer.content_type, answer.body)
+
+    def migrate(self, from_version: int) -> None:
+        """Lets the plugin change what is stored, as a version has put it into :meth:`stored`.
+
+        Raises what the plugin does; then the stores are as they were.
+        """
+        before = {number: dict(values) for number, values in self._host.stores.items()}
+        try:
+            self._runtime.change(from_version)
+        except BaseException:
+            for number, values in self._host.stores.items():
+                values.clear()
+                values.update(before.get(number, {}))
+            raise
+
     def state(self, store: str) -> dict[bytes, Any]:
         """The entries of a store, read by its format."""
         numbers = self._runtime.stores_by_name()
@@ -197,6 +245,10 @@ class Harness:
     def stored(self, store: str) -> dict[bytes, bytes]:
         """The entries of a store as the bytes that are stored. May be changed."""
         return self._host.stores[self._runtime.stores_by_name()[store][0]]
+
+    def stored_of(self, transform: str, store: str) -> dict[bytes, bytes]:
+        """The entries of another transform's store, for queries. May be changed."""
+        return self._host.peers[transform, store]
 
     def timers(self, clock: Clock = Clock.EVENT_TIME) -> dict[tuple[bytes, str], int]:
         """The times of the timers that are set, by key and name."""
