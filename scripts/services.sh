@@ -16,6 +16,8 @@ SERVICES_DIR=$SERVICES_ROOT/target/services
 SERVICES_CACHE=$SERVICES_DIR/cache
 SERVICES_LOGS=$SERVICES_DIR/logs
 SERVICES_FILES=$SERVICES_ROOT/scripts/services
+# The tests look for its first word in all that Wasmill says: host/server/tests/common/secrets.rs.
+SERVICES_PASSWORD=sesame-database
 # Of this run: state, sockets, and the file `pids` with the processes in the order of their start.
 SERVICES_RUN=
 
@@ -176,15 +178,15 @@ services_mysql() {
     services_wait mysql "$port" 60 || return 1
     mariadb --no-defaults --protocol=tcp -h127.0.0.1 -P"$port" -uroot >>"$SERVICES_LOGS/mysql.log" 2>&1 -e "
         create database wasmill;
-        create user 'wasmill'@'%' identified by 'wasmill-test';
+        create user 'wasmill'@'%' identified by '$SERVICES_PASSWORD';
         grant all on *.* to 'wasmill'@'%';" ||
         services_fail "cannot set MariaDB up, see $SERVICES_LOGS/mysql.log" || return 1
-    export WASMILL_TEST_MYSQL=mysql://wasmill:wasmill-test@127.0.0.1:$port/wasmill
+    export WASMILL_TEST_MYSQL=mysql://wasmill:$SERVICES_PASSWORD@127.0.0.1:$port/wasmill
     services_say "MariaDB on 127.0.0.1:$port"
 }
 
 services_mongodb() {
-    local home=$SERVICES_RUN/mongodb port
+    local home=$SERVICES_RUN/mongodb port login='' options=''
     mkdir -p "$home"
     port=$(services_port) || return 1
     if command -v mongod >/dev/null; then
@@ -192,9 +194,11 @@ services_mongodb() {
         services_spawn mongodb - mongod --dbpath "$home/data" --bind_ip 127.0.0.1 --port "$port" --nounixsocket
     else
         services_ferretdb "$home" "$port" || return 1
+        # FerretDB passes them on to PostgreSQL, which trusts everybody here.
+        login=postgres:$SERVICES_PASSWORD@ options='/?authMechanism=PLAIN'
     fi
     services_wait mongodb "$port" 60 || return 1
-    export WASMILL_TEST_MONGODB=mongodb://127.0.0.1:$port
+    export WASMILL_TEST_MONGODB=mongodb://${login}127.0.0.1:$port$options
     services_say "MongoDB's protocol on 127.0.0.1:$port"
 }
 

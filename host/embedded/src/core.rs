@@ -55,7 +55,7 @@ pub(crate) struct Shared {
     /// `None`: in memory.
     pub(crate) store: Option<Store>,
     /// After the store, so that it is given back when the store is closed.
-    _directory: Option<Directory>,
+    pub(crate) directory: Option<Directory>,
 }
 
 /// The log while anybody uses it.
@@ -146,7 +146,7 @@ impl Core {
             state: Mutex::new(state),
             changed: Condvar::new(),
             store,
-            _directory: directory,
+            directory,
         });
         let core = Self {
             compactor: Compactor::start(Arc::clone(&shared)).map_err(|source| EmbeddedError::Io {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! DIR/LOCK      held (flock) while a process has the log open; holds that process's id
+//! DIR/API       the URL at which that process answers, if it does; counts only while LOCK is held
 //! DIR/FORMAT    the version of everything below; written when the store is complete
 //! DIR/CREATING  there while the store is made for the first time
 //! DIR/store/    the key-value store
@@ -13,6 +14,9 @@ use std::path::{Path, PathBuf};
 
 use crate::error::EmbeddedError;
 
+const API: &str = "API";
+/// More is no address.
+const API_BYTES_MAX: u64 = 300;
 /// What `FORMAT` says.
 const FORMAT: &str = "wasmill embedded log, format 1\n";
 
@@ -21,6 +25,21 @@ pub(crate) struct Directory {
     path: PathBuf,
     /// Unlocked by the system when it is closed, after kill -9 too.
     _lock: File,
+}
+
+/// Before the lock is given back.
+impl Drop for Directory {
+    fn drop(&mut self) {
+        self.forget_api();
+    }
+}
+
+/// What the holder of a directory has announced.
+fn read_api(path: &Path) -> Option<String> {
+    let mut text = String::new();
+    let file = File::open(path.join(API)).ok()?;
+    file.take(API_BYTES_MAX).read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 fn io(path: &Path) -> impl FnOnce(std::io::Error) -> EmbeddedError {
@@ -48,6 +67,7 @@ impl Directory {
                 let _ = lock.read_to_string(&mut holder);
                 return Err(EmbeddedError::InUse {
                     path: path.to_owned(),
+                    api: read_api(path),
                     holder: match holder.trim() {
                         "" => "another process".to_owned(),
                         id if id == std::process::id().to_string() => "this process already".to_owned(),
@@ -58,10 +78,25 @@ impl Directory {
         }
         lock.set_len(0).map_err(io(&lock_path))?;
         write!(lock, "{}", std::process::id()).map_err(io(&lock_path))?;
-        Ok(Self {
+        let directory = Self {
             path: path.to_owned(),
             _lock: lock,
-        })
+        };
+        // That of a process that was killed.
+        directory.forget_api();
+        Ok(directory)
+    }
+
+    /// Says where this process answers.
+    pub(crate) fn announce(&self, api: &str) -> Result<(), EmbeddedError> {
+        let (unfinished, file) = (self.path.join("API.new"), self.path.join(API));
+        std::fs::write(&unfinished, api).map_err(io(&unfinished))?;
+        std::fs::rename(&unfinished, &file).map_err(io(&file))
+    }
+
+    fn forget_api(&self) {
+        // Where it stays, nobody answers there, or the next holder writes it anew.
+        let _ = std::fs::remove_file(self.path.join(API));
     }
 
     /// Opens what is there, or makes it. `open` is given the store's folder. A first creation that
@@ -133,6 +168,23 @@ mod tests {
         assert!(refused.contains("one process at a time"), "{refused}");
         drop(held);
         Directory::take(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn the_holder_says_where_it_answers() {
+        let dir = tempfile::tempdir().unwrap();
+        let asked = || match Directory::take(dir.path()).err().unwrap() {
+            EmbeddedError::InUse { api, .. } => api,
+            other => panic!("{other}"),
+        };
+        // Of one that was killed.
+        std::fs::write(dir.path().join(API), "http://127.0.0.1:1").unwrap();
+        let held = Directory::take(dir.path()).unwrap();
+        assert_eq!(asked(), None);
+        held.announce("http://127.0.0.1:2").unwrap();
+        assert_eq!(asked().as_deref(), Some("http://127.0.0.1:2"));
+        drop(held);
+        assert!(!dir.path().join(API).exists());
     }
 
     #[test]

@@ -16,7 +16,12 @@ pub(crate) enum EmbeddedError {
     },
     /// Another process holds the directory.
     #[error("the embedded log in {path} is in use by {holder}; stop it first: one process at a time has it")]
-    InUse { path: PathBuf, holder: String },
+    InUse {
+        path: PathBuf,
+        holder: String,
+        /// Where the holder answers over HTTP, if it has said so.
+        api: Option<String>,
+    },
     /// The directory is not one of ours, or of another version.
     #[error("{path} {what}; name another directory, or delete this one to start with an empty log")]
     NotALog { path: PathBuf, what: String },

@@ -59,8 +59,22 @@ use crate::appender::EmbeddedAppender;
 use crate::chunk::Chunk;
 use crate::core::{Changes, Core};
 use crate::cursor::Cursors;
+use crate::error::EmbeddedError;
 use crate::reader::EmbeddedReader;
 use crate::session::EmbeddedSession;
+
+/// What is found in a directory.
+pub enum Found {
+    /// The log, open.
+    Open(EmbeddedLog),
+    /// Another process, which has it open.
+    Held {
+        /// For people: `process 17`.
+        holder: String,
+        /// Where it answers over HTTP, if it has said so: see [`Log::announce`].
+        api: Option<String>,
+    },
+}
 
 /// The log inside the process. Clones share it; it is closed when the last clone, session and
 /// reader is gone.
@@ -79,6 +93,18 @@ impl EmbeddedLog {
         Ok(Self {
             core: Arc::new(Core::open(dir)?),
         })
+    }
+
+    /// Opens the log in a directory, as [`Self::open`], or finds who has it open.
+    ///
+    /// # Errors
+    /// As [`Self::open`], but for another process.
+    pub fn open_or_find(dir: &Path) -> Result<Found, LogError> {
+        match Core::open(Some(dir)) {
+            Ok(core) => Ok(Found::Open(Self { core: Arc::new(core) })),
+            Err(EmbeddedError::InUse { holder, api, .. }) => Ok(Found::Held { holder, api }),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The first record at or after a time.
@@ -225,5 +251,16 @@ impl Log for EmbeddedLog {
 
     fn appender(&self) -> Result<Box<dyn Appender>, LogError> {
         Ok(Box::new(EmbeddedAppender(Arc::clone(&self.core))))
+    }
+
+    fn is_in_process(&self) -> bool {
+        true
+    }
+
+    fn announce(&self, api: &str) -> Result<(), LogError> {
+        match &self.core.shared.directory {
+            Some(directory) => Ok(directory.announce(api)?),
+            None => Ok(()),
+        }
     }
 }

@@ -510,4 +510,16 @@ pub trait Log: Send + Sync {
     /// # Errors
     /// `Fatal` for a configuration that the log refuses.
     fn appender(&self) -> Result<Box<dyn Appender>, LogError>;
+    /// Whether the log is part of this process, so that others reach it through this one only.
+    fn is_in_process(&self) -> bool {
+        false
+    }
+    /// Leaves word beside the log of where this process answers over HTTP, for commands that find the log held.
+    /// Does nothing where a log can be opened by others.
+    ///
+    /// # Errors
+    /// `Fatal` when it cannot be written.
+    fn announce(&self, _api: &str) -> Result<(), LogError> {
+        Ok(())
+    }
 }

@@ -1,9 +1,10 @@
 //! What the pipelines of this process are doing, for whoever asks: the API, metrics.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use parking_lot::RwLock;
@@ -56,6 +57,16 @@ pub(crate) struct Heard {
     pub(crate) answers: Arc<Answers>,
 }
 
+/// Where to ask whoever listens at an address: one that stands for all interfaces is asked on this machine's own.
+fn to_ask(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
 /// All of them. Written by the supervisor, read by anybody.
 #[derive(Default)]
 pub(crate) struct Board {
@@ -64,11 +75,24 @@ pub(crate) struct Board {
     heard: RwLock<Vec<Heard>>,
     /// All pipelines of the start are among the entries.
     is_complete: AtomicBool,
+    /// Where the API of the process listens.
+    api: OnceLock<SocketAddr>,
 }
 
 impl Board {
-    /// Puts an entry in the place of one of the same name.
+    /// The API listens there; before any entry is set.
+    pub(crate) fn serves_at(&self, address: SocketAddr) {
+        let _ = self.api.set(address);
+    }
+
+    /// Puts an entry in the place of one of the same name. Its log is told where the API is: whoever finds the log
+    /// held asks there.
     pub(crate) fn set(&self, entry: Entry) {
+        if let Some(address) = self.api.get()
+            && let Err(error) = entry.log.announce(&format!("http://{}", to_ask(*address)))
+        {
+            tracing::warn!("commands on the embedded log do not find the API of this process: {error}");
+        }
         let mut entries = self.entries.write();
         match entries.iter_mut().find(|other| other.name() == entry.name()) {
             Some(place) => *place = entry,

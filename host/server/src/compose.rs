@@ -67,8 +67,7 @@ impl Logs {
                 if let Some(open) = self.embedded.get(dir) {
                     return Ok(Arc::clone(open) as Arc<dyn Log>);
                 }
-                // Derived state lies beside it and may be deleted: see `state_dir`.
-                let inside = dir.as_ref().map(|dir| dir.join("log"));
+                let inside = dir.as_deref().map(embedded_log);
                 let log = Arc::new(
                     EmbeddedLog::open(inside.as_deref()).map_err(Failure::log("cannot open the embedded log"))?,
                 );
@@ -77,6 +76,11 @@ impl Logs {
             }
         }
     }
+}
+
+/// Where the embedded log of `--embedded=DIR` is. Derived state lies beside it and may be deleted: see `state_dir`.
+pub(crate) fn embedded_log(dir: &Path) -> PathBuf {
+    dir.join("log")
 }
 
 /// Opens a log for a command that needs one.

@@ -32,6 +32,24 @@ pub(crate) struct Draft {
     pub(crate) partition: Option<u32>,
 }
 
+impl Draft {
+    /// Appends it to a batch, whose headers are finished by the caller. `now`: its timestamp where it has none.
+    pub(crate) fn push_to(&self, batch: &mut Batch, now: Timestamp) {
+        let at = batch.len();
+        batch.push(
+            self.key.as_deref(),
+            self.value.as_deref(),
+            self.timestamp.unwrap_or(now),
+        );
+        if !self.headers.is_empty() {
+            for (name, value) in &self.headers {
+                batch.headers.push(name.as_bytes(), value.as_deref());
+            }
+            batch.headers.close(at);
+        }
+    }
+}
+
 /// Record `i` of a batch that was read from a topic.
 pub(crate) fn encode(batch: &Batch, i: usize) -> Value {
     let mut line = Map::new();
@@ -54,6 +72,14 @@ pub(crate) fn decode(line: &[u8]) -> Result<Draft, String> {
     let Value::Object(members) = value else {
         return Err("is not a JSON object with `key`, `value`, `headers`, `timestamp` or `partition`".to_owned());
     };
+    draft(members)
+}
+
+/// Reads the members of one line.
+///
+/// # Errors
+/// As [`decode`].
+pub(crate) fn draft(members: Map<String, Value>) -> Result<Draft, String> {
     let mut draft = Draft::default();
     for (name, member) in members {
         match name.as_str() {

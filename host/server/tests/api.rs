@@ -16,7 +16,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use common::served::Served;
-use common::{command, plugin, wasmill, write};
+use common::{command, plugin, said, wasmill, write};
 use serde_json::Value;
 
 const PIPELINE: &str = r#"
@@ -71,6 +71,7 @@ fn a_pipeline_is_paused_and_resumed_and_its_records_are_seen() {
     let mut kind = String::new();
     for line in BufReader::new(&stream).lines() {
         let line = line.unwrap();
+        said(path, &line);
         if let Some(name) = line.strip_prefix("event: ") {
             name.clone_into(&mut kind);
         }
@@ -225,8 +226,8 @@ fn it_says_what_runs_and_reloads_it() {
     // Each path of the document answers, and nothing else is in it.
     let document = process.json("/openapi.json");
     assert_eq!(document["openapi"], "3.1.0");
-    // Those that name something in a pipeline have tests of their own.
-    let is_plain = |path: &&String| !path.contains("{transform}");
+    // Those that name something in a pipeline, or topics, have tests of their own.
+    let is_plain = |path: &&String| !path.contains("{transform}") && !path.contains("{topic}");
     let all = document["paths"].as_object().unwrap().keys();
     let paths: Vec<&String> = all.filter(is_plain).collect();
     for path in &paths {
@@ -259,20 +260,25 @@ fn it_says_what_runs_and_reloads_it() {
 #[test]
 fn tokens_open_what_they_are_for() {
     let dir = tempfile::tempdir().unwrap();
-    let tokens = "[[tokens]]\ntoken = \"read-0123456789abcdef\"\nrole = \"read\"\n\
-                  [[tokens]]\ntoken = \"operate-0123456789abcdef\"\nrole = \"operate\"\n";
+    let tokens = "[[tokens]]\ntoken = \"sesame-read-0123456789abcdef\"\nrole = \"read\"\n\
+                  [[tokens]]\ntoken = \"sesame-operate-0123456789abcdef\"\nrole = \"operate\"\n";
     std::fs::write(dir.path().join("tokens.toml"), tokens).unwrap();
     let process = run(dir.path(), &["--tokens", "tokens.toml"]);
     let bearer = |token: &str| format!("authorization: Bearer {token}\r\n");
-    let read = bearer("read-0123456789abcdef");
+    let read = bearer("sesame-read-0123456789abcdef");
     for (method, path, headers, expected) in [
         ("GET", "/health", "", 200),
         ("GET", "/metrics", "", 401),
         ("GET", "/v1/pipelines", "", 401),
-        ("GET", "/v1/pipelines", bearer("read-0123456789abcdeg").as_str(), 401),
+        (
+            "GET",
+            "/v1/pipelines",
+            bearer("sesame-read-0123456789abcdeg").as_str(),
+            401,
+        ),
         ("GET", "/v1/pipelines", &read, 200),
         ("POST", "/v1/reload", &read, 403),
-        ("POST", "/v1/reload", &bearer("operate-0123456789abcdef"), 200),
+        ("POST", "/v1/reload", &bearer("sesame-operate-0123456789abcdef"), 200),
     ] {
         let (status, body) = process.ask(method, path, headers);
         assert_eq!(status, expected, "{method} {path} {headers}: {body}");
@@ -284,7 +290,7 @@ fn tokens_open_what_they_are_for() {
     }
     let api = format!("http://{}", process.api);
     let ran = command(dir.path(), &["pipelines", "--api", &api])
-        .env("WASMILL_TOKEN", "read-0123456789abcdef")
+        .env("WASMILL_TOKEN", "sesame-read-0123456789abcdef")
         .output()
         .unwrap();
     assert!(ran.status.success());

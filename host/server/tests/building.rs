@@ -17,7 +17,7 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Ran, command, wasmill};
+use common::{Ran, command, ran, wasmill};
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -235,11 +235,7 @@ fn without_tools(files: &[(&str, &str)]) -> Ran {
         command.env_remove(variable);
     }
     let output = command.env("PATH", &empty).output().unwrap();
-    Ran {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    ran(output)
 }
 
 #[test]

@@ -3,9 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail")]
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+mod common;
 
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use common::command;
 use serde_json::Value;
 
 /// A record; what it says is looked for in its value.
@@ -50,9 +53,7 @@ path = "out.txt"
 "#
     );
     std::fs::write(dir.join("p.toml"), text).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_wasmill"))
-        .args(["run", "p.toml", "--embedded", "--until-end", "--json"])
-        .current_dir(dir)
+    command(dir, &["run", "p.toml", "--embedded", "--until-end", "--json"])
         .output()
         .unwrap()
 }

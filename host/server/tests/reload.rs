@@ -11,11 +11,9 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::served::Served;
 use common::{built_anew, command, consumed, plugin, wasmill, write};
@@ -25,7 +23,7 @@ const WAIT: Duration = Duration::from_secs(60);
 
 /// A process that runs, and what it logs of reloads.
 struct Process {
-    child: Child,
+    process: common::Process,
     receipts: Receiver<Value>,
     log: Receiver<String>,
 }
@@ -34,31 +32,20 @@ impl Process {
     fn run(dir: &Path, args: &[&str]) -> Self {
         let mut all = vec!["run", "--embedded=log", "--json", "--log", "info"];
         all.extend(args);
-        let mut child = command(dir, &all)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("wasmill starts");
-        let stderr = BufReader::new(child.stderr.take().unwrap());
         let ((sender, receipts), (lines, log)) = (channel(), channel());
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                if let Ok(value) = serde_json::from_str::<Value>(&line)
-                    && value["reload"].is_u64()
-                {
-                    let _ = sender.send(value);
-                }
-                let _ = lines.send(line);
+        let process = command(dir, &all).start(move |line| {
+            if let Ok(value) = serde_json::from_str::<Value>(&line)
+                && value["reload"].is_u64()
+            {
+                let _ = sender.send(value);
             }
+            let _ = lines.send(line);
         });
-        Self { child, receipts, log }
+        Self { process, receipts, log }
     }
 
     fn signal(&self, name: &str) {
-        let status = std::process::Command::new("kill")
-            .args([name, &self.child.id().to_string()])
-            .status();
-        assert!(status.unwrap().success());
+        self.process.signal(name);
     }
 
     /// The next reload's receipt.
@@ -75,25 +62,15 @@ impl Process {
 
     /// Resident memory in KiB.
     fn resident(&self) -> usize {
-        let text = std::fs::read_to_string(format!("/proc/{}/statm", self.child.id())).unwrap();
-        text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4
+        self.process.resident()
     }
 
     fn stop(mut self) {
         self.signal("-TERM");
-        let deadline = Instant::now() + WAIT;
-        while self.child.try_wait().unwrap().is_none() {
-            assert!(Instant::now() < deadline, "it does not end:\n{}", self.tail());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        assert_eq!(self.child.wait().unwrap().code(), Some(0), "{}", self.tail());
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let Some(status) = self.process.wait(WAIT) else {
+            panic!("it does not end:\n{}", self.tail());
+        };
+        assert_eq!(status.code(), Some(0), "{}", self.tail());
     }
 }
 

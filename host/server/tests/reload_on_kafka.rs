@@ -12,12 +12,12 @@ mod common;
 mod services;
 
 use std::collections::HashMap;
-use std::process::Command;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{built_anew, write};
+use common::{built_anew, wasmill, write};
 use serde_json::Value;
 use services::*;
 
@@ -25,13 +25,8 @@ const RELOADS: usize = 40;
 
 /// Asks the process to reload, and answers its receipt.
 fn reload(api: &str) -> Value {
-    let output = Command::new(env!("CARGO_BIN_EXE_wasmill"))
-        .args(["reload", "--json", "--api", api])
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let answer: Value =
-        serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}\n{}", String::from_utf8_lossy(&output.stderr)));
+    let ran = wasmill(Path::new("."), &["reload", "--json", "--api", api]);
+    let answer: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{}", ran.golden()));
     answer["receipts"][0].clone()
 }
 

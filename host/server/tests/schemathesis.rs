@@ -14,7 +14,7 @@ mod common;
 use std::process::Command;
 
 use common::served::Served;
-use common::{plugin, write};
+use common::{plugin, said, write};
 
 const PIPELINE: &str = r#"
 name = "words"
@@ -58,7 +58,8 @@ fn every_answer_is_as_the_document_says() {
         process.json("/v1/pipelines/words")["counters"]["dead_letters"].as_u64() > Some(0)
     });
     // What is there is asked for too, not only what is not.
-    let config = "[parameters]\nname = \"words\"\nnode = \"count\"\ntransform = \"count\"\nstore = \"seen\"\n";
+    let config = "[parameters]\nname = \"words\"\nnode = \"count\"\ntransform = \"count\"\nstore = \"seen\"\n\
+                  topic = \"words-lines\"\n";
     write(&dir.join("schemathesis.toml"), config.as_bytes());
     let ran = Command::new(schemathesis)
         .current_dir(dir)
@@ -79,11 +80,21 @@ fn every_answer_is_as_the_document_says() {
             "1",
             "--no-color",
         ])
-        .args(["--request-timeout", "20"])
+        .args([
+            "--request-timeout",
+            "20",
+            "--report",
+            "har",
+            "--report-har-path",
+            "answers.har",
+        ])
         .output()
         .expect("schemathesis");
-    let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
-    println!("{said}");
-    assert!(ran.status.success(), "{said}");
+    let printed = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
+    println!("{printed}");
+    assert!(ran.status.success(), "{printed}");
+    let answers = std::fs::read(dir.join("answers.har")).unwrap();
+    assert!(answers.len() > 100_000, "{} bytes of answers", answers.len());
+    said("the API", answers);
     process.until_ready();
 }

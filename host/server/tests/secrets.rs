@@ -1,4 +1,5 @@
-//! Secrets are in nothing that a process says: logs, answers, metrics, errors, results of commands.
+//! Secrets are in nothing that a process says: logs, answers, metrics, errors, results of commands. Every test looks
+//! for them, by its helpers (`common::said`); here a process has many, and is made to say all that it can.
 
 #![allow(
     clippy::expect_used,
@@ -10,19 +11,19 @@
 
 mod common;
 
-use std::io::Read;
-use std::path::Path;
-use std::process::{Child, Stdio};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{command, plugin, write};
+use common::secrets::{MARK, shown};
+use common::{Ran, command, plugin, ran, said, write};
 use serde_json::Value;
 
 /// Each is planted somewhere else.
 const IN_CONFIG: &str = "sesame-config-7f3a";
 const IN_URL: &str = "sesame-url-91bc";
-const IN_FILE: &str = "sesame-file-d04e\nsecond-line-d04e";
+const IN_FILE: &str = "sesame-file-d04e\nsecond-line-sesame-d04e";
 const IN_KAFKA: &str = "sesame-kafka-55aa";
 const IN_TOKEN: &str = "sesame-token-0123456789abcdef";
 const IN_BAD: &str = "sesame-bad-c0de";
@@ -52,45 +53,7 @@ key = ["n"]
 columns = { n = "bigint" }
 "#;
 
-/// Everything that is planted, as it may be written.
-fn planted() -> Vec<String> {
-    let second = IN_FILE.lines().nth(1).unwrap();
-    [
-        IN_CONFIG,
-        IN_URL,
-        IN_KAFKA,
-        IN_TOKEN,
-        IN_BAD,
-        "sesame-file-d04e",
-        second,
-    ]
-    .into_iter()
-    .flat_map(|secret| {
-        let encoded = base64(secret.as_bytes());
-        [secret.to_owned(), encoded.trim_end_matches('=').to_owned()]
-    })
-    .collect()
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const SIGNS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    bytes
-        .chunks(3)
-        .map(|chunk| {
-            let bits = chunk.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-            let signs = (0..=chunk.len()).map(|i| SIGNS[(bits >> (18 - 6 * i) & 63) as usize] as char);
-            signs.collect::<String>()
-        })
-        .collect()
-}
-
-fn holds_no_secret(what: &str, text: &str) {
-    for secret in planted() {
-        assert!(!text.contains(&secret), "{what} tells `{secret}`:\n{text}");
-    }
-}
-
-fn with_secrets(dir: &Path, args: &[&str]) -> std::process::Command {
+fn with_secrets(dir: &Path, args: &[&str]) -> common::Command {
     let mut command = command(dir, args);
     command
         .env("IN_CONFIG", IN_CONFIG)
@@ -100,32 +63,19 @@ fn with_secrets(dir: &Path, args: &[&str]) -> std::process::Command {
     command
 }
 
-struct Running {
-    child: Child,
-    log: Arc<Mutex<String>>,
+/// Runs a command to its end.
+fn told(dir: &Path, args: &[&str]) -> Ran {
+    ran(with_secrets(dir, args).output().unwrap())
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Running {
-    fn until<T>(&self, what: &str, mut found: impl FnMut(&str) -> Option<T>) -> T {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        loop {
-            if let Some(found) = found(&self.log.lock().unwrap()) {
-                return found;
-            }
-            assert!(
-                Instant::now() < deadline,
-                "in vain: {what}:\n{}",
-                self.log.lock().unwrap()
-            );
-            std::thread::sleep(Duration::from_millis(50));
+fn until<T>(log: &Mutex<String>, what: &str, mut found: impl FnMut(&str) -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(found) = found(&log.lock().unwrap()) {
+            return found;
         }
+        assert!(Instant::now() < deadline, "in vain: {what}:\n{}", log.lock().unwrap());
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
@@ -153,43 +103,23 @@ fn nothing_that_a_process_says_has_a_secret_in_it() {
         "--log",
         "debug",
     ];
-    let mut child = with_secrets(dir, &args)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
     let log = Arc::new(Mutex::new(String::new()));
-    let pipes: [Box<dyn Read + Send>; 2] = [
-        Box::new(child.stdout.take().unwrap()),
-        Box::new(child.stderr.take().unwrap()),
-    ];
-    for mut pipe in pipes {
-        let log = Arc::clone(&log);
-        std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(count) = pipe.read(&mut bytes)
-                && count > 0
-            {
-                log.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..count]));
-            }
-        });
-    }
-    let running = Running { child, log };
-    let api = running.until("it says where the API is", |log| {
+    let to = Arc::clone(&log);
+    let _process = with_secrets(dir, &args).start(move |line| {
+        let mut log = to.lock().unwrap();
+        log.push_str(&line);
+        log.push('\n');
+    });
+    let api = until(&log, "it says where the API is", |log| {
         let (_, rest) = log.split_once("the API is at ")?;
         Some(rest.split(['"', '\n']).next()?.to_owned())
     });
     let ask = |args: &[&str]| {
-        let ran = with_secrets(dir, &[args, &["--api", &api]].concat())
-            .env("WASMILL_TOKEN", IN_TOKEN)
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
-        holds_no_secret(&args.join(" "), &said);
-        (ran.status.code(), said)
+        let mut command = with_secrets(dir, &[args, &["--api", &api]].concat());
+        ran(command.env("WASMILL_TOKEN", IN_TOKEN).output().unwrap())
     };
     // The sink's service is not there, which it says again and again.
-    running.until("the sink complains", |log| {
+    until(&log, "the sink complains", |log| {
         log.contains("Connection refused").then_some(())
     });
 
@@ -207,15 +137,13 @@ fn nothing_that_a_process_says_has_a_secret_in_it() {
         PIPELINE.replace("[sinks.rows]", "[sinks.rows"),
     ] {
         write(&file, broken.as_bytes());
-        let (code, said) = ask(&["reload"]);
-        assert_eq!(code, Some(1), "{said}");
+        let reload = ask(&["reload"]);
+        assert_eq!(reload.code, Some(1), "{}", reload.golden());
         for json in [false, true] {
             let mut args = vec!["validate", "secrets.toml", "--embedded"];
             args.extend(json.then_some("--json"));
-            let ran = with_secrets(dir, &args).output().unwrap();
-            let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
-            holds_no_secret("validate", &said);
-            assert!(said.contains("E0"), "{said}");
+            let validated = told(dir, &args).golden();
+            assert!(validated.contains("E0"), "{validated}");
         }
     }
     write(&file, PIPELINE.as_bytes());
@@ -225,18 +153,15 @@ fn nothing_that_a_process_says_has_a_secret_in_it() {
         &["validate", "secrets.toml"],
         &["doctor", "secrets.toml"],
     ] {
-        let ran = with_secrets(dir, args).output().unwrap();
-        let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
-        holds_no_secret(&args.join(" "), &said);
+        told(dir, args);
     }
 
     // Every answer. Records are what the plugin makes of them, its config among it: taps and dead letters show those
     // to whoever may read, and are no place of ours to hide something in.
-    let (_, document) = ask(&["pipelines", "--json"]);
-    assert!(document.contains("\"secrets\""), "{document}");
+    let document = ask(&["pipelines", "--json"]);
+    assert!(document.stdout.contains("\"secrets\""), "{}", document.golden());
     let client = api.trim_start_matches("http://").to_owned();
     let get = |path: &str, headers: &str| {
-        use std::io::Write;
         let mut stream = std::net::TcpStream::connect(&client).unwrap();
         write!(
             stream,
@@ -245,6 +170,7 @@ fn nothing_that_a_process_says_has_a_secret_in_it() {
         .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
+        said(path, &answer);
         answer
     };
     let bearer = format!("authorization: Bearer {IN_TOKEN}\r\n");
@@ -252,7 +178,7 @@ fn nothing_that_a_process_says_has_a_secret_in_it() {
     let document: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
     let mut asked = 0;
     for (path, methods) in document["paths"].as_object().unwrap() {
-        let shows_records = ["/tap/", "/dead-letters", "/state/", "/query/"]
+        let shows_records = ["/tap/", "/dead-letters", "/state/", "/query/", "/topics/"]
             .iter()
             .any(|part| path.contains(part));
         if methods["get"].is_object() && !shows_records {
@@ -262,13 +188,60 @@ fn nothing_that_a_process_says_has_a_secret_in_it() {
                 answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.1 503"),
                 "{path}: {answer}"
             );
-            holds_no_secret(&path, &answer);
-            holds_no_secret(&path, &get(&path, "authorization: Bearer sesame-wrong\r\n"));
+            get(&path, "authorization: Bearer sesame-wrong\r\n");
             asked += 1;
         }
     }
     assert!(asked >= 7, "{asked}");
-    let log = running.log.lock().unwrap().clone();
+    let log = log.lock().unwrap().clone();
     assert!(log.lines().count() > 20, "{log}");
-    holds_no_secret("the log", &log);
+}
+
+/// All Rust sources below a directory.
+fn sources(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// No test starts the binary, or asks it over HTTP, past the helpers that look for secrets.
+#[test]
+fn all_tests_go_through_what_looks_for_secrets() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let binary = concat!("CARGO_BIN_EXE", "_wasmill");
+    let connect = concat!("TcpStream", "::connect(");
+    let mut found = 0;
+    for file in sources(&tests) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        if text.contains(binary) || text.contains(connect) {
+            assert!(
+                text.contains("said("),
+                "{} reads what a process says, and gives none of it to `common::said`",
+                file.display()
+            );
+            found += 1;
+        }
+    }
+    assert!(found >= 4, "{found} files");
+}
+
+#[test]
+fn the_mark_is_found_in_every_form() {
+    use base64::Engine as _;
+    for before in ["", "a", "ab", "abc"] {
+        let text = format!("{before}{MARK}-token");
+        let encoded = base64::engine::general_purpose::STANDARD.encode(&text);
+        let debugged = format!("{:?}", text.as_bytes());
+        for form in [text.to_uppercase(), encoded, debugged] {
+            assert!(shown(&format!("x {form} y")).is_some(), "{form}");
+        }
+    }
+    assert_eq!(shown("open, says me"), None);
 }

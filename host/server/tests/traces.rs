@@ -8,6 +8,7 @@
     reason = "helpers of tests fail the test"
 )]
 
+mod common;
 mod listening;
 mod services;
 

@@ -9,6 +9,7 @@
     reason = "helpers of tests fail the test"
 )]
 
+mod common;
 mod services;
 
 use std::collections::{BTreeMap, HashMap};

@@ -15,8 +15,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// User `me`, password `secret`.
-pub const HTPASSWD: &str = "me:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n";
+/// User `me`, password `sesame-registry`.
+pub const HTPASSWD: &str = "me:$2y$05$abcdefghijklmnopqrstuubcTmcGIxRdYVDb2oD5t.chRY6fndSVC\n";
 
 /// The registry of the Debian package docker-registry, with its storage in a directory of its own.
 pub struct Registry {

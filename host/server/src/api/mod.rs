@@ -13,11 +13,13 @@ mod query;
 pub(crate) mod routes;
 pub(crate) mod state;
 pub(crate) mod tap;
+pub(crate) mod topics;
 mod ui;
 pub(crate) mod views;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -32,7 +34,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 use tracing::Instrument;
 use utoipa::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 pub(crate) use guard::Access;
@@ -46,11 +48,15 @@ use problem::Problem;
 const REQUESTS_MAX: usize = 64;
 /// Those who read dead letters at once.
 const LOOKING_MAX: usize = 4;
+/// Those who read topics at once.
+const READERS_MAX: usize = 16;
+/// Those who write records at once; others wait for their turn.
+const WRITERS_MAX: usize = 2;
 /// Connections at once; others are closed. Each is a file of the process, of which the log needs some too.
 const CONNECTIONS_MAX: usize = 256;
 /// Names a request in its answer.
 const REQUEST_ID: &str = "x-request-id";
-/// Bodies may have so many bytes.
+/// Bodies may have so many bytes, but for those with records.
 const BODY_MAX: usize = 1 << 20;
 /// How long a client may take for the head of a request, the next one on a connection too.
 const HEAD_TIME: Duration = Duration::from_secs(10);
@@ -79,6 +85,12 @@ pub(crate) struct Api {
     looking: Arc<Semaphore>,
     /// For whoever puts dead letters back, or discards some.
     changing: Arc<Semaphore>,
+    /// For those who read topics, which may wait for records.
+    reading: Arc<Semaphore>,
+    /// For those who write records.
+    writing: Arc<Semaphore>,
+    /// Records without a key go to each partition in turn.
+    turn: AtomicU32,
 }
 
 impl Api {
@@ -120,6 +132,8 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(dead_letters::discard))
         .routes(routes!(state::list))
         .routes(routes!(state::read))
+        .routes(routes!(topics::show, topics::create))
+        .routes(routes!(topics::read, topics::write).layer(DefaultBodyLimit::max(topics::RECORDS_BODY_MAX)))
         .routes(routes!(query::ask))
         .routes(routes!(query::ask_plainly))
         .routes(routes!(routes::openapi))
@@ -168,13 +182,11 @@ async fn named(request: Request, next: Next) -> Response {
 async fn bounded(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let length = request.headers().get(header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let max = body_max(request.uri().path());
     // Not one byte of it is waited for.
-    if length.is_some_and(|length| length > BODY_MAX as u64) {
-        return Problem::of_body(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("a body has at most {BODY_MAX} bytes"),
-        )
-        .into_response();
+    if length.is_some_and(|length| length > max as u64) {
+        return Problem::of_body(StatusCode::PAYLOAD_TOO_LARGE, format!("a body has at most {max} bytes"))
+            .into_response();
     }
     let Ok(_working) = api.working.try_acquire() else {
         return Problem::busy().into_response();
@@ -187,6 +199,14 @@ async fn bounded(State(api): State<Arc<Api>>, request: Request, next: Next) -> R
     tokio::time::timeout(time, next.run(request))
         .await
         .unwrap_or_else(|_| Problem::timed_out(time).into_response())
+}
+
+fn body_max(path: &str) -> usize {
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    match parts.as_slice() {
+        ["v1", "topics", _, "records"] => topics::RECORDS_BODY_MAX,
+        _ => BODY_MAX,
+    }
 }
 
 /// Reloads, and work on many dead letters.
@@ -251,6 +271,7 @@ pub(crate) fn serve(
         .map_err(failed)?;
     let listener = runtime.block_on(TcpListener::bind(address)).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
+    board.serves_at(address);
     let api = Arc::new(Api {
         board,
         asks,
@@ -258,6 +279,9 @@ pub(crate) fn serve(
         working: Semaphore::new(REQUESTS_MAX),
         looking: Arc::new(Semaphore::new(LOOKING_MAX)),
         changing: Arc::new(Semaphore::new(1)),
+        reading: Arc::new(Semaphore::new(READERS_MAX)),
+        writing: Arc::new(Semaphore::new(WRITERS_MAX)),
+        turn: AtomicU32::new(0),
     });
     std::thread::Builder::new()
         .name("api".to_owned())

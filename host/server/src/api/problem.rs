@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Problem {
     /// The HTTP status.
-    status: u16,
+    pub(crate) status: u16,
     /// What is wrong.
     pub(crate) title: String,
     /// What to do.
@@ -41,6 +41,11 @@ impl Problem {
     /// A body that could not be read.
     pub(super) fn of_body(status: StatusCode, title: impl Into<String>) -> Self {
         Self::new(status, title, "GET /openapi.json says what the body is to be")
+    }
+
+    /// What is wrong with what a body says.
+    pub(super) fn bad_body<T: Into<String>>(title: T) -> Self {
+        Self::of_body(StatusCode::BAD_REQUEST, title)
     }
 
     pub(super) fn method_not_allowed() -> Self {

@@ -34,6 +34,18 @@ pub(crate) struct LogArgs {
     properties_file: Option<PathBuf>,
 }
 
+/// A token of the API of another process.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct TokenArgs {
+    /// A token of the API, if it has any; better given in the environment
+    #[arg(long, global = true, value_name = "TOKEN", env = "WASMILL_TOKEN", hide_env_values = true, value_parser = secret)]
+    pub(crate) token: Option<Secret>,
+}
+
+fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text))
+}
+
 impl LogArgs {
     /// The log that the arguments name.
     ///

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use record::Batch;
-use record::log::{Edge, Isolation, Log, LogError, LogEvent, PollLimit, Polled, Reader};
+use record::log::{Edge, Isolation, LogError, LogEvent, PollLimit, Polled, Reader};
 use record::offset::{NextOffset, TopicPartition};
 
-use super::args::{LogArgs, separator};
+use super::args::{LogArgs, TokenArgs, separator};
 use super::table::{self, Rows};
-use crate::compose;
+use super::topics::{self, Topics};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::records;
@@ -23,13 +23,16 @@ const POLL: Duration = Duration::from_millis(200);
 /// Prints one value per line (`null` for a tombstone), with `--table` tables in which the fields of JSON
 /// objects are columns (on a terminal also without `--table`, when the reading has an end), or with `--json`
 /// one JSON object per record with topic, partition, offset, timestamp, key, value and headers. Partitions
-/// are read side by side: order holds within each. Joins no group and commits nothing.
+/// are read side by side: order holds within each. Joins no group and commits nothing. Where
+/// `wasmill run --embedded=DIR` has the log open, it is read through its API.
 #[derive(Args, Debug)]
 pub(crate) struct ConsumeArgs {
     /// The topic
     topic: String,
     #[command(flatten)]
     log: LogArgs,
+    #[command(flatten)]
+    token: TokenArgs,
     /// Start at the first record there is, not at the end
     #[arg(long)]
     from_beginning: bool,
@@ -78,26 +81,21 @@ pub(crate) fn run(args: &ConsumeArgs, output: Output) -> Result<(), Failure> {
     }
     let has_end = args.until_end || args.max.is_some();
     let by_itself = has_end && output.is_terminal() && !args.lines && args.key_separator.is_none() && !output.is_json();
-    let log = compose::open_log(&args.log.place()?, "wasmill-consume")?;
+    let log = topics::open(&args.log, &args.token, "wasmill-consume")?;
     let topic = args.topic.as_str();
     let doing = || format!("cannot read topic `{topic}`");
-    let info = log
-        .topics(&[topic], compose::TIMEOUT)
+    let count = log
+        .partitions(topic)
         .map_err(Failure::log(doing()))?
-        .into_iter()
-        .next()
-        .flatten()
         .ok_or_else(|| Failure::Log {
             doing: doing(),
             source: LogError::NoTopic {
                 topic: topic.to_owned(),
             },
         })?;
-    let partitions: Vec<TopicPartition> = (0..info.partitions).map(|p| TopicPartition::new(topic, p)).collect();
+    let partitions: Vec<TopicPartition> = (0..count).map(|p| TopicPartition::new(topic, p)).collect();
     let edge = if args.from_beginning { Edge::Start } else { Edge::End };
-    let starts = log
-        .offsets(&partitions, edge, compose::TIMEOUT)
-        .map_err(Failure::log(doing()))?;
+    let starts = log.offsets(&partitions, edge).map_err(Failure::log(doing()))?;
     let isolation = match args.isolation {
         Level::ReadCommitted => Isolation::ReadCommitted,
         Level::ReadUncommitted => Isolation::ReadUncommitted,
@@ -120,8 +118,8 @@ pub(crate) fn run(args: &ConsumeArgs, output: Output) -> Result<(), Failure> {
 
 struct Consumer<'a> {
     args: &'a ConsumeArgs,
-    log: &'a dyn Log,
-    reader: Box<dyn Reader>,
+    log: &'a dyn Topics,
+    reader: Box<dyn Reader + 'a>,
     next: HashMap<TopicPartition, NextOffset>,
     ended: HashSet<TopicPartition>,
     left: u64,
@@ -194,7 +192,7 @@ impl Consumer<'_> {
         }
         let starts = self
             .log
-            .offsets(&expired, Edge::Start, compose::TIMEOUT)
+            .offsets(&expired, Edge::Start)
             .map_err(Failure::log(format!("cannot read topic `{}`", self.args.topic)))?;
         for (at, start) in expired.into_iter().zip(starts) {
             let was = self.next.get(&at).copied().unwrap_or(NextOffset(0));

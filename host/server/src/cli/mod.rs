@@ -8,6 +8,7 @@ mod control;
 mod dlq;
 mod doctor;
 mod graph;
+mod held;
 mod inspect;
 mod new;
 mod pipelines;
@@ -23,6 +24,7 @@ mod table;
 mod tap;
 mod test;
 mod top;
+mod topics;
 mod validate;
 mod watch;
 

@@ -8,21 +8,18 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use record::Batch;
-use record::log::{Log, NewTopic};
 use record::partitioner::partition_for_key;
 use serde_json::{Value, json};
 
-use super::args::{LogArgs, separator};
+use super::args::{LogArgs, TokenArgs, separator};
+use super::topics::{self, Topics};
 use crate::compose;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::records::{self, Draft};
 
-/// How long one batch may take to be acknowledged.
-const APPEND_TIMEOUT: Duration = Duration::from_secs(60);
 /// Batches are large: each waits for its acknowledgements.
 const BATCH_RECORDS: usize = 20_000;
-const BATCH_BYTES: usize = 4 << 20;
 /// No broker takes a record of this size; a longer line is a mistake.
 const LINE_BYTES_MAX: u64 = 256 << 20;
 
@@ -30,6 +27,7 @@ const LINE_BYTES_MAX: u64 = 256 << 20;
 ///
 /// Records with a key go to the partition that Kafka's Java clients choose (murmur2), records
 /// without one to each partition in turn. When it fails, it says how many lines are surely written.
+/// Where `wasmill run --embedded=DIR` has the log open, they are written through its API.
 #[derive(Args, Debug)]
 pub(crate) struct ProduceArgs {
     /// The topic
@@ -38,6 +36,8 @@ pub(crate) struct ProduceArgs {
     file: Option<PathBuf>,
     #[command(flatten)]
     log: LogArgs,
+    #[command(flatten)]
+    token: TokenArgs,
     /// How the input is cut into records
     #[arg(long, value_enum, default_value_t = Format::Lines)]
     format: Format,
@@ -69,7 +69,7 @@ enum Format {
 /// Runs the command.
 pub(crate) fn run(args: &ProduceArgs, output: Output) -> Result<(), Failure> {
     check(args)?;
-    let log = compose::open_log(&args.log.place()?, "wasmill-produce")?;
+    let log = topics::open(&args.log, &args.token, "wasmill-produce")?;
     let partitions = topic_partitions(&*log, args)?;
     let (input, name, size): (Box<dyn Read>, String, Option<u64>) = match &args.file {
         None => (Box::new(std::io::stdin().lock()), "standard input".to_owned(), None),
@@ -137,25 +137,17 @@ fn check(args: &ProduceArgs) -> Result<(), Failure> {
     }
 }
 
-fn topic_partitions(log: &dyn Log, args: &ProduceArgs) -> Result<u32, Failure> {
+fn topic_partitions(log: &dyn Topics, args: &ProduceArgs) -> Result<u32, Failure> {
     let topic = args.topic.as_str();
     let look = || -> Result<Option<u32>, Failure> {
-        let found = log
-            .topics(&[topic], compose::TIMEOUT)
-            .map_err(Failure::log(format!("cannot look up topic `{topic}`")))?;
-        Ok(found.into_iter().next().flatten().map(|info| info.partitions))
+        log.partitions(topic)
+            .map_err(Failure::log(format!("cannot look up topic `{topic}`")))
     };
     if let Some(partitions) = look()? {
         return Ok(partitions);
     }
     if let Some(partitions) = args.create_topic {
-        let new = NewTopic {
-            name: topic.to_owned(),
-            partitions,
-            replication: None,
-            config: Vec::new(),
-        };
-        log.create_topics(&[new], compose::TIMEOUT)
+        log.create(topic, partitions)
             .map_err(Failure::log(format!("cannot create topic `{topic}`")))?;
         // A new topic takes a moment to be known everywhere.
         let deadline = Instant::now() + compose::TIMEOUT;
@@ -176,7 +168,7 @@ fn topic_partitions(log: &dyn Log, args: &ProduceArgs) -> Result<u32, Failure> {
 
 struct Producer<'a> {
     args: &'a ProduceArgs,
-    log: &'a dyn Log,
+    log: &'a dyn Topics,
     batch: Batch,
     /// The partition of each record of `batch`.
     to: Vec<u32>,
@@ -235,7 +227,7 @@ impl Producer<'_> {
             if let Some(draft) = draft {
                 self.push(&draft)?;
             }
-            let full = self.batch.len() >= BATCH_RECORDS || self.batch.bytes() >= BATCH_BYTES;
+            let full = self.batch.len() >= BATCH_RECORDS || self.batch.bytes() >= self.log.batch_bytes();
             // Someone who types, or a slow pipe, wants each line to arrive.
             let waits = self.args.file.is_none() && input.buffer().is_empty();
             if full || waits {
@@ -297,18 +289,7 @@ impl Producer<'_> {
                 self.turn.wrapping_sub(1) % self.partitions.max(1)
             }
         };
-        let at = self.batch.len();
-        self.batch.push(
-            draft.key.as_deref(),
-            draft.value.as_deref(),
-            draft.timestamp.unwrap_or(self.now),
-        );
-        if !draft.headers.is_empty() {
-            for (name, value) in &draft.headers {
-                self.batch.headers.push(name.as_bytes(), value.as_deref());
-            }
-            self.batch.headers.close(at);
-        }
+        draft.push_to(&mut self.batch, self.now);
         self.to.push(to);
         Ok(())
     }
@@ -317,7 +298,7 @@ impl Producer<'_> {
         if !self.batch.is_empty() {
             self.batch.headers.finish(self.batch.len());
             self.log
-                .append(&self.args.topic, &self.batch, &self.to, APPEND_TIMEOUT)
+                .append(&self.args.topic, &self.batch, &self.to)
                 .map_err(Failure::log(format!(
                     "cannot write the lines {} to {} of {} (those before are written; `--skip-lines {}` goes on there)",
                     self.written_lines + 1,

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use clap::Args;
-use record::Secret;
 use record::error::Code;
 use reqwest::{Method, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::args::TokenArgs;
 use crate::api::problem::Problem;
 use crate::api::views::Pipelines;
 use crate::failure::Failure;
@@ -29,16 +29,64 @@ pub(crate) struct RemoteArgs {
         default_value = "http://127.0.0.1:7077"
     )]
     api: Url,
-    /// A token of the API, if it has any; better given in the environment
-    #[arg(long, global = true, value_name = "TOKEN", env = "WASMILL_TOKEN", hide_env_values = true, value_parser = secret)]
-    token: Option<Secret>,
+    #[command(flatten)]
+    token: TokenArgs,
 }
 
-fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
-    Ok(Secret::new(text))
+/// What the API says.
+#[derive(Debug)]
+pub(super) enum Answer<T> {
+    Good(T),
+    Refused(Problem),
+}
+
+/// A client of one process, with a connection that stays open.
+pub(super) struct Client {
+    remote: RemoteArgs,
+    runtime: tokio::runtime::Runtime,
+    client: reqwest::Client,
+}
+
+impl Client {
+    /// Asks, and reads the answer.
+    ///
+    /// # Errors
+    /// Nobody answers, or what it says cannot be read.
+    pub(super) fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        params: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Answer<T>, Failure> {
+        let url = self.remote.url(path, params)?;
+        self.runtime.block_on(async {
+            match self.remote.send(&self.client, method, url, body, Some(TIME)).await? {
+                Answer::Good(response) => self.remote.read(response).await.map(Answer::Good),
+                Answer::Refused(problem) => Ok(Answer::Refused(problem)),
+            }
+        })
+    }
 }
 
 impl RemoteArgs {
+    /// The process that answers at an address.
+    pub(super) fn at(api: Url, token: TokenArgs) -> Self {
+        Self { api, token }
+    }
+
+    /// For many questions.
+    ///
+    /// # Errors
+    /// There is no runtime for it, or no connections can be made.
+    pub(super) fn client(self) -> Result<Client, Failure> {
+        Ok(Client {
+            runtime: self.runtime()?,
+            client: self.connections()?,
+            remote: self,
+        })
+    }
+
     /// Asks, and reads the answer.
     ///
     /// # Errors
@@ -60,15 +108,28 @@ impl RemoteArgs {
     ) -> Result<T, Failure> {
         let url = self.url(path, params)?;
         self.runtime()?.block_on(async {
-            let response = self.send(method, url, body, Some(TIME)).await?;
-            let body = response.bytes().await.map_err(|error| self.silent(&error))?;
-            serde_json::from_slice(&body).map_err(|error| {
-                self.failed(
-                    &format!("the API at {} answers what cannot be read: {error}", self.api),
-                    "is it of the same version of Wasmill?",
-                )
-            })
+            let client = self.connections()?;
+            let response = self.good(self.send(&client, method, url, body, Some(TIME)).await?)?;
+            self.read(response).await
         })
+    }
+
+    async fn read<T: DeserializeOwned>(&self, response: reqwest::Response) -> Result<T, Failure> {
+        let body = response.bytes().await.map_err(|error| self.silent(&error))?;
+        serde_json::from_slice(&body).map_err(|error| {
+            self.failed(
+                &format!("the API at {} answers what cannot be read: {error}", self.api),
+                "is it of the same version of Wasmill?",
+            )
+        })
+    }
+
+    /// What was asked for, or why it was refused.
+    fn good<T>(&self, answer: Answer<T>) -> Result<T, Failure> {
+        match answer {
+            Answer::Good(answer) => Ok(answer),
+            Answer::Refused(problem) => Err(self.failed(&problem.title, &problem.detail)),
+        }
     }
 
     /// Reads server-sent events (kind and data) until there are no more, or `each` says `false`.
@@ -83,7 +144,8 @@ impl RemoteArgs {
     ) -> Result<(), Failure> {
         let url = self.url(path, params)?;
         self.runtime()?.block_on(async {
-            let mut response = self.send(Method::GET, url, None, None).await?;
+            let client = self.connections()?;
+            let mut response = self.good(self.send(&client, Method::GET, url, None, None).await?)?;
             let (mut text, mut kind) = (Vec::new(), String::new());
             while let Some(bytes) = response.chunk().await.map_err(|error| self.silent(&error))? {
                 text.extend_from_slice(&bytes);
@@ -158,23 +220,27 @@ impl RemoteArgs {
         )
     }
 
-    /// Sends a request, and answers when the head of a good answer is there.
-    async fn send(
-        &self,
-        method: Method,
-        url: Url,
-        body: Option<&Value>,
-        time: Option<Duration>,
-    ) -> Result<reqwest::Response, Failure> {
+    fn connections(&self) -> Result<reqwest::Client, Failure> {
         // The client takes the provider of cryptography of the process; there is one already when that fails.
         let _ = rustls::crypto::ring::default_provider().install_default();
         // What is on the way to this machine itself goes to no proxy.
-        let client = reqwest::Client::builder()
+        reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIME)
             .build()
-            .map_err(|error| self.silent(&error))?;
+            .map_err(|error| self.silent(&error))
+    }
+
+    /// Sends a request, and answers when the head of a good answer is there, or all of a bad one.
+    async fn send(
+        &self,
+        client: &reqwest::Client,
+        method: Method,
+        url: Url,
+        body: Option<&Value>,
+        time: Option<Duration>,
+    ) -> Result<Answer<reqwest::Response>, Failure> {
         let mut request = client.request(method, url);
         if let Some(time) = time {
             request = request.timeout(time);
@@ -184,21 +250,20 @@ impl RemoteArgs {
                 .header(reqwest::header::CONTENT_TYPE, "application/json")
                 .body(body.to_string());
         }
-        if let Some(token) = &self.token {
+        if let Some(token) = &self.token.token {
             request = request.bearer_auth(token.reveal());
         }
         let response = request.send().await.map_err(|error| self.silent(&error))?;
         let status = response.status();
         if status.is_success() {
-            return Ok(response);
+            return Ok(Answer::Good(response));
         }
         let body = response.bytes().await.map_err(|error| self.silent(&error))?;
-        Err(match serde_json::from_slice::<Problem>(&body) {
-            Ok(problem) => self.failed(&problem.title, &problem.detail),
-            Err(_) => self.failed(
+        serde_json::from_slice(&body).map(Answer::Refused).map_err(|_| {
+            self.failed(
                 &format!("the API at {} answers {status}", self.api),
                 "is it that of Wasmill?",
-            ),
+            )
         })
     }
 

@@ -9,11 +9,15 @@
 )]
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod process;
+pub mod secrets;
 pub mod served;
 
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
+
+pub use process::{Command, Process};
+pub use secrets::said;
 
 /// What a command printed and how it ended.
 #[derive(Debug)]
@@ -35,17 +39,9 @@ impl Ran {
     }
 }
 
-/// The command, without the environment of the one who runs the tests.
+/// The command; see [`Command::new`].
 pub fn command(dir: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wasmill"));
-    command
-        .args(args)
-        .current_dir(dir)
-        .env_remove("WASMILL_BROKERS")
-        .env_remove("WASMILL_LOG")
-        .env_remove("NO_COLOR")
-        .stdin(Stdio::null());
-    command
+    Command::new(dir, args)
 }
 
 /// Runs it in `dir`.
@@ -55,20 +51,10 @@ pub fn wasmill(dir: &Path, args: &[&str]) -> Ran {
 
 /// Runs it in `dir` with something on standard input.
 pub fn wasmill_with_input(dir: &Path, args: &[&str], input: &[u8]) -> Ran {
-    let mut child = command(dir, args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("wasmill starts");
-    let mut stdin = child.stdin.take().expect("stdin");
-    // A command that refuses its arguments reads nothing.
-    let _ = stdin.write_all(input);
-    drop(stdin);
-    ran(child.wait_with_output().expect("wasmill ends"))
+    ran(command(dir, args).output_of(input).expect("wasmill starts"))
 }
 
-fn ran(output: Output) -> Ran {
+pub fn ran(output: Output) -> Ran {
     Ran {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).expect("UTF-8"),

@@ -1,14 +1,14 @@
 //! A process that runs, with its API.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Ran, command, wasmill};
+use super::{Process, Ran, command, said, wasmill};
 
 /// How long anything is waited for.
 const WAIT: Duration = Duration::from_secs(60);
@@ -24,7 +24,7 @@ pub struct Answer {
 
 /// `wasmill run` in a directory, its API at a free port. Killed when it is dropped.
 pub struct Served {
-    pub child: Child,
+    pub process: Process,
     pub api: SocketAddr,
 }
 
@@ -32,24 +32,21 @@ impl Served {
     /// `args`: those of `run`.
     pub fn run(dir: &Path, args: &[&str]) -> Self {
         let all = [&["run", "--listen", "127.0.0.1:0"], args].concat();
-        let mut child = command(dir, &all)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("wasmill starts");
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (sender, lines) = channel();
+        let process = command(dir, &all).start(move |line| {
+            // Nobody listens once the address is known.
+            let _ = sender.send(line);
+        });
         let mut log = String::new();
         let api = loop {
-            let line = lines.next().unwrap_or_else(|| panic!("it has ended:\n{log}")).unwrap();
+            let line = lines.recv_timeout(WAIT).unwrap_or_else(|_| panic!("no API:\n{log}"));
             if let Some((_, address)) = line.split_once("the API is at http://") {
                 break address.trim().parse().unwrap();
             }
             log.push_str(&line);
             log.push('\n');
         };
-        // Else it would write to nobody.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, api }
+        Self { process, api }
     }
 
     /// Status and body. `headers`: each with its line end.
@@ -71,28 +68,35 @@ impl Served {
             ));
         }
         write!(stream, "{head}\r\n{body}").unwrap();
-        let answer = Self::answer(&mut stream);
+        let answer = Self::answer(path, &mut stream).unwrap();
         (answer.status, String::from_utf8(answer.body).unwrap())
     }
 
     /// Asks with GET.
     pub fn get(&self, path: &str) -> Answer {
-        let mut stream = TcpStream::connect(self.api).unwrap();
-        let head = format!("host: {}\r\nconnection: close\r\n", self.api);
-        write!(stream, "GET {path} HTTP/1.1\r\n{head}\r\n").unwrap();
-        Self::answer(&mut stream)
+        self.try_get(path).unwrap()
     }
 
-    fn answer(stream: &mut TcpStream) -> Answer {
+    fn try_get(&self, path: &str) -> io::Result<Answer> {
+        let mut stream = TcpStream::connect(self.api)?;
+        stream.set_read_timeout(Some(WAIT))?;
+        let head = format!("host: {}\r\nconnection: close\r\n", self.api);
+        write!(stream, "GET {path} HTTP/1.1\r\n{head}\r\n")?;
+        Self::answer(path, &mut stream)
+    }
+
+    fn answer(path: &str, stream: &mut TcpStream) -> io::Result<Answer> {
         let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).unwrap();
-        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
+        stream.read_to_end(&mut bytes)?;
+        said(path, &bytes);
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
+        let end = end.ok_or(io::ErrorKind::UnexpectedEof)?;
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap().to_lowercase();
-        Answer {
+        Ok(Answer {
             status: head.split(' ').nth(1).unwrap().parse().unwrap(),
             head,
             body: bytes[end + 4..].to_vec(),
-        }
+        })
     }
 
     /// Status and body of a GET.
@@ -133,21 +137,25 @@ impl Served {
 
     /// Ends it as an operator does.
     pub fn stop(mut self) {
-        let id = self.child.id().to_string();
-        let killed = std::process::Command::new("kill").args(["-TERM", &id]).status();
-        assert!(killed.unwrap().success());
-        let deadline = Instant::now() + WAIT;
-        while self.child.try_wait().unwrap().is_none() {
-            assert!(Instant::now() < deadline, "it does not end");
-            std::thread::sleep(Duration::from_millis(20));
+        self.say_all();
+        self.process.signal("-TERM");
+        let status = self.process.wait(WAIT).expect("it ends");
+        assert_eq!(status.code(), Some(0));
+    }
+
+    /// Reads what a process says of itself to whoever asks, if it still answers: each process of the tests is asked
+    /// once.
+    fn say_all(&self) {
+        for path in ["/metrics", "/v1/pipelines", "/v1/receipts", "/ready"] {
+            let _ = self.try_get(path);
         }
-        assert_eq!(self.child.wait().unwrap().code(), Some(0));
     }
 }
 
 impl Drop for Served {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if !std::thread::panicking() {
+            self.say_all();
+        }
     }
 }

@@ -12,17 +12,18 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::common::{Process, command, said};
+
 pub const WAIT: Duration = Duration::from_secs(60);
 
 /// Killed when dropped.
 pub struct Listening {
-    child: Child,
+    process: Process,
     lines: Receiver<String>,
     seen: Vec<String>,
 }
@@ -34,27 +35,15 @@ impl Listening {
 
     /// With variables in its environment.
     pub fn run_with(dir: &Path, args: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_wasmill"))
-            .args(["run", "--json", "--log", "info", "--listen", "127.0.0.1:0"])
-            .args(args)
-            .current_dir(dir)
-            .env_remove("WASMILL_BROKERS")
-            .env_remove("WASMILL_LOG")
-            .envs(variables.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("wasmill starts");
-        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let run = ["run", "--json", "--log", "info", "--listen", "127.0.0.1:0"];
         let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
+        let process = command(dir, &[&run, args].concat())
+            .envs(variables.iter().copied())
+            .start(move |line| {
                 let _ = sender.send(line);
-            }
-        });
+            });
         Self {
-            child,
+            process,
             lines,
             seen: Vec::new(),
         }
@@ -93,8 +82,7 @@ impl Listening {
     }
 
     pub fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+        self.process.signal(name);
     }
 
     /// Reloads everything; the receipt.
@@ -111,34 +99,20 @@ impl Listening {
 
     /// kill -9.
     pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.process.kill();
     }
 
     /// SIGTERM, and a clean end.
     pub fn terminate(&mut self) {
         self.signal("-TERM");
-        let deadline = Instant::now() + WAIT;
-        while self.child.try_wait().unwrap().is_none() {
-            assert!(Instant::now() < deadline, "it does not end");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let status = self.process.wait(WAIT).expect("it ends");
         self.seen.extend(self.lines.try_iter());
-        let code = self.child.wait().unwrap().code();
-        assert_eq!(code, Some(0), "{}", self.seen.join("\n"));
+        assert_eq!(status.code(), Some(0), "{}", self.seen.join("\n"));
     }
 
     /// Resident memory in KiB.
     pub fn resident(&self) -> usize {
-        let text = std::fs::read_to_string(format!("/proc/{}/statm", self.child.id())).unwrap();
-        text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4
-    }
-}
-
-impl Drop for Listening {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.process.resident()
     }
 }
 
@@ -177,6 +151,7 @@ impl Client {
         )?;
         let mut text = String::new();
         stream.read_to_string(&mut text)?;
+        said(path, &text);
         let (head, body) = text.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         Ok(Answer {

@@ -13,7 +13,6 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -27,6 +26,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
+
+use crate::common::{self, command};
 
 fn service(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; run the tests with scripts/test.sh"))
@@ -241,7 +242,7 @@ pub fn plugin(name: &str) -> String {
 
 /// A `wasmill run` process. Killed when dropped.
 pub struct Process {
-    child: Child,
+    process: common::Process,
     pub log: PathBuf,
 }
 
@@ -253,52 +254,51 @@ impl Process {
     /// With variables in its environment.
     pub fn run_with(dir: &Path, pipeline: &Path, name: &str, extra: &[&str], env: &[(&str, String)]) -> Self {
         let log = dir.join(format!("{name}.log"));
-        let out = std::fs::OpenOptions::new()
+        let mut out = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(&log)
             .unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_wasmill"))
-            .arg("run")
-            .arg(pipeline)
-            .args(["--plugin-root", "/", "--state-dir"])
-            .arg(dir.join(format!("state-{name}")))
-            .args(extra)
-            .env("RUST_LOG", "info")
-            .envs(env.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .stdout(out.try_clone().unwrap())
-            .stderr(out)
-            .spawn()
-            .unwrap();
-        Self { child, log }
+        let state = dir.join(format!("state-{name}")).display().to_string();
+        let pipeline = pipeline.display().to_string();
+        // Not needed by a broker that asks for none, and not to be shown all the same.
+        let secret = "kafka.properties.\"sasl.password\"=${env:WASMILL_TEST_SECRET}";
+        let run = [
+            "run",
+            &pipeline,
+            "--plugin-root",
+            "/",
+            "--state-dir",
+            &state,
+            "--set",
+            secret,
+        ];
+        let mut command = command(Path::new("."), &[&run, extra].concat());
+        for (name, value) in env {
+            command.env(name, value);
+        }
+        let process = command.start(move |line| writeln!(out, "{line}").unwrap());
+        Self { process, log }
     }
 
     /// kill -9.
     pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.process.kill();
     }
 
     /// SIGTERM, and the exit code.
     pub fn terminate(&mut self) -> Option<i32> {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.process.signal("-TERM");
         self.wait(Duration::from_secs(40))
     }
 
     /// Waits for the end; the exit code.
     pub fn wait(&mut self, time: Duration) -> Option<i32> {
-        let mut status = None;
-        wait_until(time, || {
-            status = self.child.try_wait().unwrap();
-            status.is_some()
-        });
-        status.and_then(|status| status.code())
+        self.process.wait(time).and_then(|status| status.code())
     }
 
     pub fn is_running(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
+        self.process.is_running()
     }
 
     /// The end of what it said, for messages of failed assertions.
@@ -306,13 +306,6 @@ impl Process {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

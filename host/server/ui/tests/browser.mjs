@@ -7,6 +7,8 @@ import { join } from "node:path";
 import { chromium } from "playwright-core";
 
 const SHOTS = process.env.WASMILL_PAGE_SHOTS;
+/** In all secrets that the process has: host/server/tests/common/secrets.rs. */
+const SECRET = process.env.WASMILL_PAGE_SECRET;
 
 export async function launch() {
   return chromium.launch({
@@ -25,6 +27,12 @@ export async function tab(browser, { width = 1280, height = 860, colorScheme = "
   };
   page.on("console", (message) => {
     if (["error", "warning"].includes(message.type())) note(message.text());
+  });
+  // What it is answered has no planted secret in it. Events have no end: their text is not waited for.
+  page.on("response", async (response) => {
+    if ((response.headers()["content-type"] ?? "").startsWith("text/event-stream")) return;
+    const text = await response.text().catch(() => "");
+    if (SECRET && text.includes(SECRET)) troubles.push(`${response.url()} shows a planted secret`);
   });
   page.on("pageerror", (error) => note(error.stack ?? error.message));
   await page.addInitScript(() => {
