@@ -171,7 +171,7 @@ fn has_records(log: &dyn Log, ranges: &[(TopicPartition, NextOffset, NextOffset)
         }
         polled.clear();
         reader.poll(left, PollLimit::default(), &mut polled)?;
-        if polled.batches.iter().any(|batch| batch.len() > 0) {
+        if polled.batches.iter().any(|batch| !batch.is_empty()) {
             return Ok(true);
         }
         for event in polled.events.drain(..) {

@@ -94,7 +94,7 @@ struct Running {
     /// What it was before the last reload, while that is on trial.
     trial: Option<Trial>,
     /// On its way to another plan, with the other processes that run it.
-    switch: Option<Switch>,
+    switch: Option<Box<Switch>>,
     files: Files,
     /// Each start of a pipeline is another run.
     run: u64,

@@ -86,7 +86,7 @@ impl OrderWatch {
 
 /// What a look at the notes has come to.
 enum Step {
-    Stay(Switch),
+    Stay(Box<Switch>),
     Done(Done),
 }
 
@@ -169,7 +169,7 @@ impl Supervisor {
             problems: problems.collect(),
             ..Done::of(Outcome::Waiting, switch.change.changes.clone(), Duration::ZERO)
         };
-        self.running[index].switch = Some(Switch { missing, ..switch });
+        self.running[index].switch = Some(Box::new(Switch { missing, ..switch }));
         Ok(done)
     }
 
@@ -212,7 +212,7 @@ impl Supervisor {
     /// Looks at all pipelines that are on their way to another plan.
     pub(super) fn step_switches(&mut self) {
         for index in 0..self.running.len() {
-            let is_due = |switch: &mut Switch| switch.looked.elapsed() >= LOOK_EVERY;
+            let is_due = |switch: &mut Box<Switch>| switch.looked.elapsed() >= LOOK_EVERY;
             let Some(mut switch) = self.running[index].switch.take_if(is_due) else {
                 continue;
             };
@@ -236,7 +236,7 @@ impl Supervisor {
         }
     }
 
-    fn step(&mut self, index: usize, mut switch: Switch) -> Step {
+    fn step(&mut self, index: usize, mut switch: Box<Switch>) -> Step {
         match &mut switch.phase {
             Phase::Waiting => self.wait(index, switch),
             Phase::Ending {
@@ -276,7 +276,7 @@ impl Supervisor {
     }
 
     /// The old plan runs: have all the new one?
-    fn wait(&mut self, index: usize, mut switch: Switch) -> Step {
+    fn wait(&mut self, index: usize, mut switch: Box<Switch>) -> Step {
         let notes = switch.notes();
         let wanted = switch.new.pipeline.plan_hash.clone();
         let looked = notes.read().and_then(|said| {
@@ -331,7 +331,7 @@ impl Supervisor {
     }
 
     /// Tells the old plan to end.
-    fn end_old(&mut self, index: usize, mut switch: Switch) -> Step {
+    fn end_old(&mut self, index: usize, mut switch: Box<Switch>) -> Step {
         self.listeners
             .hold_what_moves(&switch.new.pipeline.topology, &switch.new.place.log);
         let one = &self.running[index];
@@ -366,7 +366,7 @@ impl Supervisor {
     }
 
     /// The old plan has ended here: what is to follow?
-    fn stand(&mut self, index: usize, mut switch: Switch) -> Step {
+    fn stand(&mut self, index: usize, mut switch: Box<Switch>) -> Step {
         let notes = switch.notes();
         let said = match notes.read() {
             Ok(said) => said,
@@ -402,11 +402,11 @@ impl Supervisor {
     }
 
     /// The leader is done: the plan in force starts.
-    fn follow(&mut self, index: usize, switch: Switch, in_force: Option<&str>) -> Step {
+    fn follow(&mut self, index: usize, switch: Box<Switch>, in_force: Option<&str>) -> Step {
         let before = self.running[index].before();
         let pause = switch.pause();
         let notes = switch.notes();
-        let Switch { new, change, .. } = switch;
+        let Switch { new, change, .. } = *switch;
         let process = new.place.process_id.clone();
         let done = if in_force == Some(&*new.pipeline.plan_hash) {
             // A reset has changed the incarnation.
@@ -439,7 +439,7 @@ impl Supervisor {
     }
 
     /// Brings the new plan in when nobody runs the old one.
-    fn lead(&mut self, index: usize, mut switch: Switch, order: &Order) -> Step {
+    fn lead(&mut self, index: usize, mut switch: Box<Switch>, order: &Order) -> Step {
         let Phase::Standing { since, ended_at } = switch.phase else {
             return Step::Stay(switch);
         };
@@ -454,7 +454,7 @@ impl Supervisor {
             Err(error) if since.elapsed() < time => return not_seen(switch, &error),
             Err(error) => {
                 let why = problem(NOT_TOGETHER, error.to_string());
-                return self.give_up(switch, before, why);
+                return self.give_up(&switch, before, why);
             }
         };
         if let Some(other) = others.first() {
@@ -466,7 +466,7 @@ impl Supervisor {
                 NOT_TOGETHER,
                 format!("process {other} did not end the old plan within {} s", time.as_secs()),
             );
-            return self.give_up(switch, before, why);
+            return self.give_up(&switch, before, why);
         }
         // What a process that has died had begun ends by itself.
         if unread.is_open && ended_at.elapsed() < time {
@@ -474,10 +474,10 @@ impl Supervisor {
             return Step::Stay(switch);
         }
         if let Err(why) = is_drained(&*before.place.log, &switch.change.gone) {
-            return self.give_up(switch, before, why);
+            return self.give_up(&switch, before, why);
         }
         let pause = switch.pause();
-        let Switch { new, change, .. } = switch;
+        let Switch { new, change, .. } = *switch;
         let process = new.place.process_id.clone();
         let done = match self.bring_in(new, &before, &change) {
             Ok(()) => Done::of(Outcome::Restarted, change.changes, pause()),
@@ -491,7 +491,7 @@ impl Supervisor {
     }
 
     /// The old plan starts again, here and everywhere.
-    fn give_up(&mut self, switch: Switch, before: Before, why: Problem) -> Step {
+    fn give_up(&mut self, switch: &Switch, before: Before, why: Problem) -> Step {
         let pause = switch.pause();
         let (notes, process) = (switch.notes(), switch.new.place.process_id.clone());
         let done = Done {
@@ -514,7 +514,7 @@ impl Switch {
     }
 }
 
-fn not_seen(switch: Switch, error: &LogError) -> Step {
+fn not_seen(switch: Box<Switch>, error: &LogError) -> Step {
     tracing::warn!(
         pipeline = &*switch.new.pipeline.topology.pipeline,
         "looking at how far other processes are with the new plan: {error}"
