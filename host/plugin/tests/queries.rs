@@ -88,6 +88,7 @@ impl Pipeline {
     fn process(&self, transform: &str, partition: u32, keys: &[&str]) {
         let mut state = self.open(transform, partition);
         state.restored("id", NextOffset(0), 1).unwrap();
+        state.show();
         let mut slot = StateSlot(Some(state));
         let records: Vec<_> = keys.iter().map(|key| (Some(*key), None)).collect();
         let mut batch = batch(&records);

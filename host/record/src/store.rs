@@ -213,6 +213,9 @@ pub trait TaskState: StateAccess {
     /// # Errors
     /// The disk.
     fn restored(&mut self, changelog_id: &str, next: NextOffset, now: Timestamp) -> Result<(), StoreError>;
+    /// Lets others than its task read it, from now until it is restored or wiped: it is whole, and of the version that
+    /// the task reads.
+    fn show(&mut self);
     /// Where the task stood in its input by the newest committed changelog record.
     fn position(&self) -> Option<&InputPosition>;
     /// When the first timer of a clock is due.

@@ -383,8 +383,11 @@ impl TaskState for KeyedState {
         self.apply_restored(checkpoint)?;
         self.timers.forget();
         self.restoring = Restoring::default();
-        self.store.show(true);
         Ok(())
+    }
+
+    fn show(&mut self) {
+        self.store.show(true);
     }
 
     fn position(&self) -> Option<&InputPosition> {

@@ -19,6 +19,7 @@ fn open(kind: &Kind, partition: u32) -> Box<dyn TaskState> {
 fn ready(kind: &Kind, partition: u32) -> Box<dyn TaskState> {
     let mut state = open(kind, partition);
     state.restored("changelog-id", NextOffset(0), 1).unwrap();
+    state.show();
     state
 }
 
@@ -104,6 +105,8 @@ fn nobody_sees_what_is_not_whole() {
         assert!(is_unreadable(Views::open(backend, "count").get("counts", b"a")));
         assert_eq!(Views::open(backend, "count").missing(), [0]);
         state.restored("changelog-id", NextOffset(2), 1).unwrap();
+        assert!(is_unreadable(view.get("counts", b"a")), "it may have to be migrated");
+        state.show();
         assert_eq!(view.get("counts", b"a").unwrap(), Some(vec![b'v'; 100]));
         assert_eq!(backend.held("count"), held(true));
         // Restored again, as after a commit of which it is not known whether it happened.
@@ -112,6 +115,7 @@ fn nobody_sees_what_is_not_whole() {
         state.restore(&numbered(changelog, 2)).unwrap();
         assert!(is_unreadable(view.get("counts", b"a")));
         state.restored("changelog-id", NextOffset(3), 1).unwrap();
+        state.show();
         assert_eq!(view.get("counts", b"a").unwrap(), None);
         state.wipe().unwrap();
         assert!(is_unreadable(view.get("counts", b"b")));

@@ -432,6 +432,9 @@ impl Worker {
             return Ok(());
         };
         owned.task.phase = Phase::Running;
+        for state in owned.task.states.iter_mut().filter_map(|slot| slot.0.as_mut()) {
+            state.show();
+        }
         let to = [(at.clone(), owned.task.next)];
         self.session.seek(&to).map_err(|e| Stop::from_log("seeking", e))?;
         self.session

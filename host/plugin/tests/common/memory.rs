@@ -130,6 +130,8 @@ impl TaskState for MapState {
         Ok(())
     }
 
+    fn show(&mut self) {}
+
     fn position(&self) -> Option<&InputPosition> {
         None
     }

@@ -111,8 +111,14 @@ impl Supervisor {
         let after = Holdings::of(&pipeline.topology);
         let mut left = before.holdings.clone();
         let mut kept = Vec::new();
-        for state in left.state {
+        for mut state in left.state {
             if is_there(&*place.log, &state).map_err(failed)? {
+                let now = after.state.iter().find(|other| other.transform == state.transform);
+                // The plan before may not have come to migrate it: each partition looks for itself (E0713).
+                if let Some(now) = now.filter(|now| now.version < state.version) {
+                    state.version = now.version;
+                    state.stores.clone_from(&now.stores);
+                }
                 kept.push(state);
             }
         }

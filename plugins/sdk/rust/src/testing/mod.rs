@@ -172,7 +172,12 @@ impl<P: Plugin> Harness<P> {
     where
         P: Migrates,
     {
-        host::within(&mut self.world, || self.runtime.migrate(from))
+        let before = self.world.state.clone();
+        let migrated = host::within(&mut self.world, || self.runtime.migrate(from));
+        if migrated.is_err() {
+            self.world.state = before;
+        }
+        migrated
     }
 
     #[allow(clippy::panic)]
