@@ -13,9 +13,6 @@ mod services;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use common::{wasmill, write};
@@ -26,39 +23,6 @@ use tempfile::TempDir;
 /// What a process says when it sees to a switch.
 const LEADS: &str = "this process sees to the switch";
 const PARTITIONS: usize = 4;
-
-/// Lines that are sent while all this happens: `wN all`.
-struct Feeder {
-    done: Arc<AtomicBool>,
-    thread: JoinHandle<usize>,
-}
-
-impl Feeder {
-    fn start(topic: &str) -> Self {
-        let done = Arc::new(AtomicBool::new(false));
-        let (until, topic) = (Arc::clone(&done), topic.to_owned());
-        let thread = std::thread::spawn(move || {
-            let producer = Producer::new();
-            let mut sent = 0_usize;
-            while !until.load(Ordering::Relaxed) {
-                for _ in 0..20 {
-                    producer.send(&topic, None, None, format!("w{sent} all").as_bytes());
-                    sent += 1;
-                }
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            producer.flush();
-            sent
-        });
-        Self { done, thread }
-    }
-
-    /// How many lines there are.
-    fn stop(self) -> usize {
-        self.done.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap()
-    }
-}
 
 /// The pipeline of this test, and the topics that it reads and writes.
 struct Case {
@@ -76,7 +40,7 @@ impl Case {
         Self {
             dir: tempfile::tempdir().unwrap(),
             watcher: Watcher::new(&format!("{name}-out"), PARTITIONS as i32),
-            feeder: Some(Feeder::start(&format!("{name}-in"))),
+            feeder: Some(Feeder::start(&format!("{name}-in"), 20, Duration::from_millis(20))),
             name,
         }
     }
@@ -126,50 +90,36 @@ path = "${{env:WASMILL_TEST_DIR}}/{sink}.ndjson"
     /// Waits until so many more words were counted.
     fn more(&self, words: usize, who: &[&Joined]) {
         let now = self.watcher.count();
-        let tails = || {
-            who.iter()
-                .map(|one| one.process.tail())
-                .collect::<Vec<_>>()
-                .join("\n\n")
-        };
         assert!(
             self.watcher.wait_for(now + words, Duration::from_secs(90)),
             "{}",
-            tails()
+            tails(who)
         );
     }
 
     /// Ends the lines, and checks that each was counted once. Answers how many there were.
     fn check_counts(&mut self, who: &[&Joined]) -> usize {
         let sent = self.feeder.take().expect("it has lines").stop();
-        let tails = || {
-            who.iter()
-                .map(|one| one.process.tail())
-                .collect::<Vec<_>>()
-                .join("\n\n")
-        };
         assert!(
             self.watcher.wait_for(2 * sent, Duration::from_secs(90)),
             "{} of {}\n{}",
             self.watcher.count(),
             2 * sent,
-            tails()
+            tails(who)
         );
         std::thread::sleep(Duration::from_millis(500));
-        let seen = self.watcher.seen.lock();
-        assert_eq!(seen.len(), 2 * sent, "more than there are");
-        let mut all = 0;
-        for record in seen.iter() {
-            let value: Value = serde_json::from_str(record.value.as_deref().unwrap()).unwrap();
-            let count = value["count"].as_u64().unwrap();
-            if value["word"] == "all" {
-                all += 1;
-                assert_eq!(count, all, "counts of one word go up by one");
-            } else {
-                assert_eq!(count, 1, "{value}");
-            }
-        }
+        assert_counted_once(&self.watcher, sent);
         sent
+    }
+
+    /// Waits until the word of each line is in the files of these processes, once as it was split and once as it was
+    /// counted; a process that is killed may write again what it has written.
+    fn assert_written(&self, processes: &[&str], lines: usize) {
+        let is_written = wait_until(Duration::from_secs(60), || {
+            let written = self.written(processes);
+            (0..lines).all(|n| written.get(&format!("w{n}")).is_some_and(|times| *times >= 2))
+        });
+        assert!(is_written, "records in the topic of the sink that went were lost");
     }
 
     /// How often each word of its own is in the files of these processes.
@@ -188,6 +138,12 @@ path = "${{env:WASMILL_TEST_DIR}}/{sink}.ndjson"
         }
         written
     }
+}
+
+/// The ends of what processes said, for messages of failed assertions.
+fn tails(who: &[&Joined]) -> String {
+    let all: Vec<String> = who.iter().map(|one| one.process.tail()).collect();
+    all.join("\n\n")
 }
 
 /// One process of a pipeline, with files of its own.
@@ -291,11 +247,7 @@ fn a_new_plan_starts_when_all_processes_have_it() {
     assert_eq!(receipt["problems"].as_array().unwrap().len(), 2, "{receipt}");
     assert_eq!(all[1].give(&after)["outcome"], "unchanged");
     let sent = case.check_counts(&all.each_ref());
-    let complete = wait_until(Duration::from_secs(60), || {
-        let written = case.written(&["a", "b", "c"]);
-        (0..sent).all(|n| written.contains_key(&format!("w{n}")))
-    });
-    assert!(complete, "records in the topic of the sink that went were lost");
+    case.assert_written(&["a", "b", "c"], sent);
     for one in &mut all {
         assert_eq!(one.process.terminate(), Some(0), "{}", one.process.tail());
     }
@@ -341,11 +293,7 @@ fn a_leader_that_dies_is_replaced_and_nothing_is_lost() {
     let again = Joined::start(case.dir.path(), name, &case.plan("after"));
     case.more(2_000, &[&other, &again]);
     let sent = case.check_counts(&[&other, &again]);
-    let complete = wait_until(Duration::from_secs(60), || {
-        let written = case.written(&["a", "b"]);
-        (0..sent).all(|n| written.get(&format!("w{n}")).is_some_and(|times| *times >= 2))
-    });
-    assert!(complete, "records in the topic of the sink that went were lost");
+    case.assert_written(&["a", "b"], sent);
 }
 
 #[test]
@@ -356,9 +304,5 @@ fn a_leader_that_starts_again_finishes_what_it_began() {
     assert!(!other.has_said("going on in its place"), "{}", other.process.tail());
     case.more(2_000, &[&leader, &other]);
     let sent = case.check_counts(&[&leader, &other]);
-    let complete = wait_until(Duration::from_secs(60), || {
-        let written = case.written(&["a", "b"]);
-        (0..sent).all(|n| written.get(&format!("w{n}")).is_some_and(|times| *times >= 2))
-    });
-    assert!(complete, "records in the topic of the sink that went were lost");
+    case.assert_written(&["a", "b"], sent);
 }

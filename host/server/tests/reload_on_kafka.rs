@@ -13,8 +13,6 @@ mod services;
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::{built_anew, wasmill, write};
@@ -81,21 +79,7 @@ topic = "{output}"
     let api = format!("http://{listen}");
     let mut process = Process::run(dir.path(), &file, "p", &["--no-watch", "--listen", &listen]);
     let watcher = Watcher::new(&output, 4);
-    let is_done = Arc::new(AtomicBool::new(false));
-    let (done, topic) = (Arc::clone(&is_done), input.clone());
-    let feeder = std::thread::spawn(move || {
-        let producer = Producer::new();
-        let mut sent = 0_usize;
-        while !done.load(Ordering::Relaxed) {
-            for _ in 0..50 {
-                producer.send(&topic, None, None, format!("w{sent} all").as_bytes());
-                sent += 1;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        producer.flush();
-        sent
-    });
+    let feeder = Feeder::start(&input, 50, Duration::from_millis(10));
     assert!(watcher.wait_for(1_000, Duration::from_secs(60)), "{}", process.tail());
     let (mut commit, mut memory, mut anew) = (50, 64, count.clone());
     let mut pauses: HashMap<&str, Vec<f64>> = HashMap::new();
@@ -127,9 +111,7 @@ topic = "{output}"
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-    is_done.store(true, Ordering::Relaxed);
-    let sent = feeder.join().unwrap();
-    // Each line is a word of its own, and `all`.
+    let sent = feeder.stop();
     assert!(
         watcher.wait_for(2 * sent, Duration::from_secs(60)),
         "{} of {}\n{}",
@@ -148,18 +130,5 @@ topic = "{output}"
         );
     }
     println!("{sent} lines");
-    let seen = watcher.seen.lock();
-    assert_eq!(seen.len(), 2 * sent, "more than there are");
-    let mut all = 0;
-    for record in seen.iter() {
-        let value: Value = serde_json::from_str(record.value.as_deref().unwrap()).unwrap();
-        let count = value["count"].as_u64().unwrap();
-        if value["word"] == "all" {
-            all += 1;
-            assert_eq!(count, all, "counts of one word go up by one");
-        } else {
-            assert_eq!(count, 1, "{value}");
-        }
-    }
-    assert_eq!(all as usize, sent);
+    assert_counted_once(&watcher, sent);
 }

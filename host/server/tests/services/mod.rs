@@ -126,6 +126,57 @@ impl Producer {
     }
 }
 
+/// Sends lines to a topic, in the background: `wN all`, each N once.
+pub struct Feeder {
+    done: Arc<AtomicBool>,
+    thread: JoinHandle<usize>,
+}
+
+impl Feeder {
+    /// So many lines at a time, and a pause.
+    pub fn start(topic: &str, lines: usize, pause: Duration) -> Self {
+        let done = Arc::new(AtomicBool::new(false));
+        let (until, topic) = (Arc::clone(&done), topic.to_owned());
+        let thread = std::thread::spawn(move || {
+            let producer = Producer::new();
+            let mut sent = 0_usize;
+            while !until.load(Ordering::Relaxed) {
+                for _ in 0..lines {
+                    producer.send(&topic, None, None, format!("w{sent} all").as_bytes());
+                    sent += 1;
+                }
+                std::thread::sleep(pause);
+            }
+            producer.flush();
+            sent
+        });
+        Self { done, thread }
+    }
+
+    /// How many lines there are.
+    pub fn stop(self) -> usize {
+        self.done.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
+/// Each of so many lines of a [`Feeder`] is in the counts of its words, once.
+pub fn assert_counted_once(watcher: &Watcher, lines: usize) {
+    let seen = watcher.seen.lock();
+    assert_eq!(seen.len(), 2 * lines, "each line has a word of its own, and `all`");
+    let mut all = 0;
+    for record in seen.iter() {
+        let value: serde_json::Value = serde_json::from_str(record.value.as_deref().unwrap()).unwrap();
+        let count = value["count"].as_u64().unwrap();
+        if value["word"] == "all" {
+            all += 1;
+            assert_eq!(count, all, "counts of one word go up by one");
+        } else {
+            assert_eq!(count, 1, "{value}");
+        }
+    }
+}
+
 /// A record as somebody else sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seen {
