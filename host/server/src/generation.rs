@@ -198,7 +198,11 @@ impl Notes {
     /// # Errors
     /// The log.
     pub(crate) fn announce(&self, process: &str, plan: Option<&str>) -> Result<(), LogError> {
-        self.make()?;
+        if !self.is_there()? {
+            return Err(LogError::NoTopic {
+                topic: self.topic.clone(),
+            });
+        }
         let value = plan.map(|plan| control_topic::encoded(&plan)).transpose()?;
         self.write(&format!("{READY}{process}"), value)
     }

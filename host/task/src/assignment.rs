@@ -46,6 +46,9 @@ impl Worker {
     pub(crate) fn assigned(&mut self, partitions: &[TopicPartition]) -> Result<(), Stop> {
         // What follows may take longer than a transaction may be open.
         self.commit()?;
+        if !self.is_settled {
+            self.pass_gate()?;
+        }
         let committed = self.retry("reading committed positions", |worker| {
             worker.session.committed(partitions, GROUP_TIMEOUT)
         })?;
@@ -134,6 +137,20 @@ impl Worker {
             self.shared.control.settled(self.number);
         }
         self.recycle()
+    }
+
+    /// Others count those who are in the group: from here on, none of them misses this one.
+    fn pass_gate(&mut self) -> Result<(), Stop> {
+        let Some(gate) = self.shared.gate.clone() else {
+            return Ok(());
+        };
+        match self.retry("reading which plan is in force", |_| gate())? {
+            None => Ok(()),
+            Some(what) => Err(Stop::Error(RunError::NotInForce {
+                pipeline: self.shared.topology.pipeline.to_string(),
+                what,
+            })),
+        }
     }
 
     /// The partitions of the smallest changelog of a sub-topology; `None` without state.

@@ -48,6 +48,14 @@ pub enum RunError {
         /// Where it runs.
         host: String,
     },
+    /// Another plan is in force by now.
+    #[error("pipeline `{pipeline}` is brought to another plan: {what}")]
+    NotInForce {
+        /// The pipeline.
+        pipeline: String,
+        /// What is in force, or who sees to it.
+        what: String,
+    },
     /// Internal topics are not as the plan needs them.
     #[error("{what}")]
     Topics {
@@ -97,9 +105,11 @@ impl RunError {
             Self::Source(error) => error.domain(),
             Self::Sink(error) => error.domain(),
             Self::Transform { .. } => Domain::Plugin,
-            Self::OtherPlan { .. } | Self::Topics { .. } | Self::FromIgnored { .. } | Self::Fenced { .. } => {
-                Domain::User
-            }
+            Self::OtherPlan { .. }
+            | Self::NotInForce { .. }
+            | Self::Topics { .. }
+            | Self::FromIgnored { .. }
+            | Self::Fenced { .. } => Domain::User,
             Self::Thread { .. } => Domain::System,
         }
     }
@@ -113,7 +123,7 @@ impl RunError {
             Self::Source(error) => error.code(),
             Self::Sink(error) => error.code(),
             Self::Transform { .. } => Code("E0701"),
-            Self::OtherPlan { .. } => Code("E0702"),
+            Self::OtherPlan { .. } | Self::NotInForce { .. } => Code("E0702"),
             Self::Topics { .. } => Code("E0703"),
             Self::FromIgnored { .. } => Code("E0704"),
             Self::Fenced { .. } => Code("E0705"),

@@ -46,7 +46,7 @@ use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use record::log::Log;
+use record::log::{Log, LogError};
 use record::store::StateBackend;
 use record::topology::{Start, TopicRole, Topology};
 use record::{RecordOffset, TopicPartition};
@@ -94,7 +94,12 @@ pub struct Run {
     pub observer: Arc<Observer>,
     /// Those who look at its records.
     pub taps: Taps,
+    /// Asked by each worker when it has joined the group, before its first record. `None`: none need be asked.
+    pub gate: Option<Gate>,
 }
+
+/// Answers why a run may not go on beside what else there is, if that is so.
+pub type Gate = Arc<dyn Fn() -> Result<Option<String>, LogError> + Send + Sync>;
 
 /// How a run ended.
 #[derive(Clone, Debug)]
@@ -189,6 +194,7 @@ fn prepare(run: Run, began: Instant) -> Result<Arc<Shared>, RunError> {
         observer: run.observer,
         shutdown: run.shutdown,
         spans: run.parts.spans(),
+        gate: run.gate,
         bounded: run.until_end,
         skip: run.skip,
         sources: parking_lot::Mutex::new(HashMap::new()),

@@ -15,6 +15,7 @@ use record::trace::Spans;
 use record::transform::Transform;
 use record::{RecordOffset, TopicPartition};
 
+use crate::Gate;
 use crate::control::Control;
 use crate::observer::{Observer, Shutdown};
 use crate::stats::Flow;
@@ -64,6 +65,7 @@ pub(crate) struct Shared {
     pub(crate) shutdown: Shutdown,
     /// `None`: nothing is traced, and nothing looks for traces.
     pub(crate) spans: Option<Arc<dyn Spans>>,
+    pub(crate) gate: Option<Gate>,
     /// `--until-end`: sources end.
     pub(crate) bounded: bool,
     /// `--skip`.

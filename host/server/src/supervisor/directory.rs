@@ -44,6 +44,7 @@ impl Supervisor {
             self.running[index].pipeline.file.clone(),
             Arc::clone(self.running[index].name()),
         );
+        self.drop_switch(index);
         let done = match self.stop(index, false) {
             Ok(()) => Done::of(Outcome::Removed, Vec::new(), Duration::ZERO),
             Err(why) => Done {

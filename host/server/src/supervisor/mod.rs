@@ -272,8 +272,7 @@ impl Supervisor {
     fn prepare(&mut self, pipeline: Pipeline, reuse: &[Linked]) -> Result<Prepared, Failure> {
         let (state, process_id) = open_state(&pipeline, self.settings.state_dir.as_deref())?;
         let log = self.host.log(&pipeline)?;
-        let prepared = self.prepare_with(pipeline, reuse, Place { log, state, process_id })?;
-        self.admit(prepared)
+        self.enter(pipeline, reuse, Place { log, state, process_id })
     }
 
     fn prepare_with(&mut self, pipeline: Pipeline, reuse: &[Linked], place: Place) -> Result<Prepared, Failure> {
@@ -318,6 +317,7 @@ impl Supervisor {
             control: Control::new(),
             observer: Arc::new(Observer::default()),
             taps: before.map(|one| one.taps.clone()).unwrap_or_default(),
+            gate: admission::gate(&pipeline, &place),
         };
         // What somebody has paused stays so when it is started again.
         run.control.pause(before.is_some_and(|one| one.control.was_paused()));

@@ -170,12 +170,18 @@ impl Supervisor {
         };
         let is_other = new.pipeline.plan_hash != before.pipeline.plan_hash;
         let notes = Notes::of(&new.pipeline, &new.place.log);
-        if is_other {
-            put_in_force(&notes, &new.pipeline)?;
-        }
-        let started = self.start_and_settle(new);
-        if started.is_err() && is_other {
-            put_in_force(&notes, &before.pipeline)?;
+        let noted = if is_other {
+            put_in_force(&notes, &new.pipeline)
+        } else {
+            Ok(())
+        };
+        let started = noted.and_then(|()| self.start_and_settle(new));
+        // Also where it is not known whether the note was taken.
+        if started.is_err()
+            && is_other
+            && let Err(why) = put_in_force(&notes, &before.pipeline)
+        {
+            tracing::warn!(pipeline = &*before.pipeline.topology.pipeline, "{}", why.message);
         }
         started
     }

@@ -138,6 +138,9 @@ fn next_after(error: &RunError, one: &Running) -> String {
             "mend it and start again: it goes on where it stopped; `wasmill doctor {file}` checks that services answer"
         ),
         RunError::Transform { .. } => format!("`wasmill validate {file}` checks plugins without running them"),
+        RunError::NotInForce { .. } => {
+            "start again with the plan that the other processes have; with that one, it waits for them".to_owned()
+        }
         RunError::OtherPlan { .. } => "stop the other process first, or give this pipeline another `name`".to_owned(),
         RunError::Fenced { .. } => "give each process a `--state-dir` of its own".to_owned(),
         RunError::Thread { .. } => {

@@ -19,7 +19,7 @@ use task::{Member, RunError, Summary};
 
 use super::receipt::{Cause, Outcome, Problem};
 use super::reload::{Done, problem};
-use super::restart::{Before, Change, DRAIN_TIME, is_drained};
+use super::restart::{Before, Change, DRAIN_TIME, is_drained, put_in_force};
 use super::{Prepared, Supervisor, problem_of};
 use crate::generation::{Notes, Order, Said};
 use crate::pipelines::Pipeline;
@@ -27,12 +27,14 @@ use crate::pipelines::Pipeline;
 /// Processes of one pipeline that do not come to one plan.
 pub(super) const NOT_TOGETHER: &str = "E0725";
 
-/// How often the notes are looked at.
+/// How often the notes are looked at, while all stand still for it.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often, while the old plan runs: it may do so for days.
+const LOOK_WAITING_EVERY: Duration = Duration::from_secs(2);
 /// How often a leader says that it is there.
 const BEAT_EVERY: Duration = Duration::from_secs(5);
 /// A leader that has said nothing for so long is taken for dead.
-pub(super) const SILENT: Duration = Duration::from_secs(30);
+pub(super) const SILENT: Duration = Duration::from_secs(45);
 /// How much longer than its own time to end a process waits for the others to end.
 const LEAVE_TIME: Duration = Duration::from_secs(30);
 
@@ -95,9 +97,21 @@ impl Switch {
         Notes::of(&self.new.pipeline, &self.new.place.log)
     }
 
+    fn look_every(&self) -> Duration {
+        if self.is_waiting() {
+            LOOK_WAITING_EVERY
+        } else {
+            LOOK_EVERY
+        }
+    }
+
     /// Whether the old plan runs and was not told to end.
     pub(super) fn is_waiting(&self) -> bool {
         matches!(self.phase, Phase::Waiting)
+    }
+
+    fn is_ending(&self) -> bool {
+        matches!(self.phase, Phase::Ending { ended: None, .. })
     }
 
     /// The run of the old plan is over, if it was to end.
@@ -153,48 +167,67 @@ impl Supervisor {
             missing: Vec::new(),
         };
         let notes = switch.notes();
-        let process = switch.new.place.process_id.clone();
+        let process = &switch.new.place.process_id;
+        // From here on the others may count on it, whatever is answered.
         notes
-            .announce(&process, Some(&switch.new.pipeline.plan_hash))
+            .announce(process, Some(&switch.new.pipeline.plan_hash))
             .map_err(failed)?;
-        let said = notes.read().map_err(failed)?;
-        let missing = self.missing(index, &switch, &said).map_err(failed)?;
-        let problems = missing.iter().map(|member| {
-            problem(
-                NOT_TOGETHER,
-                format!("process {member} runs the old plan, and its files do not ask for this one yet"),
-            )
-        });
+        let looked = notes.read().and_then(|said| self.missing(index, &switch, &said));
+        let (missing, problems) = match looked {
+            Ok(missing) => {
+                let behind = |member: &Member| {
+                    problem(
+                        NOT_TOGETHER,
+                        format!("process {member} runs the old plan, and its files do not ask for this one yet"),
+                    )
+                };
+                let problems = missing.iter().map(behind).collect();
+                (missing, problems)
+            }
+            Err(error) => (Vec::new(), vec![problem(error.code().0, error.to_string())]),
+        };
         let done = Done {
-            problems: problems.collect(),
+            problems,
             ..Done::of(Outcome::Waiting, switch.change.changes.clone(), Duration::ZERO)
         };
-        self.running[index].switch = Some(Box::new(Switch { missing, ..switch }));
+        let one = &mut self.running[index];
+        // Plugins that only the new plan has are changed like any other file.
+        one.files.add(switch.new.pipeline.files());
+        one.switch = Some(Box::new(Switch { missing, ..switch }));
         Ok(done)
     }
 
     /// A reload of a pipeline that waits for other processes: what its files say now counts.
     pub(super) fn set_switch_aside(&mut self, index: usize) -> Result<(), Done> {
         let one = &mut self.running[index];
-        let Some(switch) = one.switch.take() else {
+        let Some(switch) = &one.switch else {
             return Ok(());
         };
-        if !switch.is_waiting() {
-            one.switch = Some(switch);
-            return Err(Done::refused(vec![problem(
-                NOT_TOGETHER,
-                "the processes of the pipeline are being brought to another plan; reload again when that is done",
-            )]));
+        let refused = |why: String| Done::refused(vec![problem(NOT_TOGETHER, why)]);
+        let failed = |error: LogError| {
+            refused(format!(
+                "the other processes of the pipeline cannot be told that the plan is not wanted any more: {error}"
+            ))
+        };
+        let notes = switch.notes();
+        let order = notes.read().map_err(failed)?.order;
+        if !switch.is_waiting() || order.is_some_and(|order| order.to == switch.new.pipeline.plan_hash) {
+            return Err(refused(
+                "the processes of the pipeline are being brought to another plan; reload again when that is done"
+                    .to_owned(),
+            ));
         }
-        let process = &one.place.process_id;
-        switch.notes().announce(process, None).map_err(|error| {
-            Done::refused(vec![problem(
-                NOT_TOGETHER,
-                format!(
-                    "the other processes of the pipeline cannot be told that the plan is not wanted any more: {error}"
-                ),
-            )])
-        })
+        notes.announce(&one.place.process_id, None).map_err(failed)?;
+        one.switch = None;
+        Ok(())
+    }
+
+    /// A pipeline goes: nobody waits for it any more.
+    pub(super) fn drop_switch(&mut self, index: usize) {
+        let one = &mut self.running[index];
+        if let Some(switch) = one.switch.take() {
+            take_back(&switch.notes(), &one.place.process_id);
+        }
     }
 
     /// Processes that run a pipeline and are not ready for the new plan.
@@ -212,12 +245,13 @@ impl Supervisor {
     /// Looks at all pipelines that are on their way to another plan.
     pub(super) fn step_switches(&mut self) {
         for index in 0..self.running.len() {
-            let is_due = |switch: &mut Box<Switch>| switch.looked.elapsed() >= LOOK_EVERY;
+            let is_due = |switch: &mut Box<Switch>| switch.looked.elapsed() >= switch.look_every();
             let Some(mut switch) = self.running[index].switch.take_if(is_due) else {
                 continue;
             };
             switch.looked = Instant::now();
             let (at, began, cause) = (switch.at, switch.began, switch.cause);
+            self.note_end(index, &mut switch);
             let one = &self.running[index];
             let (file, name) = (one.pipeline.file.clone(), one.name().clone());
             let (files, run) = (one.files.clone(), one.run);
@@ -233,6 +267,18 @@ impl Supervisor {
                     self.keep(receipt);
                 }
             }
+        }
+    }
+
+    /// Its end may have come while this thread was busy.
+    fn note_end(&mut self, index: usize, switch: &mut Switch) {
+        if switch.is_ending()
+            && let Some(result) = self.wait_for(self.running[index].run, Duration::ZERO)
+        {
+            let one = &mut self.running[index];
+            one.ended = true;
+            one.progress.finish();
+            switch.on_end(&result);
         }
     }
 
@@ -373,13 +419,12 @@ impl Supervisor {
             Err(error) => return not_seen(switch, &error),
         };
         let own = switch.new.place.process_id.clone();
-        match said.order {
-            None => self.follow(
-                index,
-                switch,
-                said.in_force.map(|generation| generation.plan).as_deref(),
-            ),
-            Some(order) if order.by == own => self.lead(index, switch, &order),
+        match said.order.clone() {
+            None => {
+                let in_force = said.in_force.map(|in_force| in_force.plan);
+                self.follow(index, switch, in_force.as_deref())
+            }
+            Some(order) if order.by == own => self.lead(index, switch, &order, &said),
             Some(order) => {
                 if switch.watch.silent_for(&order) > SILENT {
                     tracing::warn!(
@@ -439,7 +484,7 @@ impl Supervisor {
     }
 
     /// Brings the new plan in when nobody runs the old one.
-    fn lead(&mut self, index: usize, mut switch: Box<Switch>, order: &Order) -> Step {
+    fn lead(&mut self, index: usize, mut switch: Box<Switch>, order: &Order, said: &Said) -> Step {
         let Phase::Standing { since, ended_at } = switch.phase else {
             return Step::Stay(switch);
         };
@@ -457,6 +502,25 @@ impl Supervisor {
                 return self.give_up(&switch, before, why);
             }
         };
+        let in_force = said.in_force.as_ref().map(|in_force| &*in_force.plan);
+        if in_force == Some(&*order.to) && !others.is_empty() && others.iter().all(|other| other.has_plan(&order.to)) {
+            // The one before has brought it in, and could not say so.
+            if let Err(error) = notes.order(None) {
+                return not_seen(switch, &error);
+            }
+            return self.follow(index, switch, in_force);
+        }
+        let is_ready = |other: &Member| {
+            let mut ready = said.ready.iter();
+            ready.any(|(process, plan)| other.is_process(process) && *plan == order.to)
+        };
+        if let Some(other) = others.iter().find(|other| !is_ready(other)) {
+            let why = problem(
+                NOT_TOGETHER,
+                format!("process {other} has come since, and its files do not ask for the new plan"),
+            );
+            return self.give_up(&switch, before, why);
+        }
         if let Some(other) = others.first() {
             if since.elapsed() < time {
                 beat(&notes, order, &mut switch);
@@ -494,6 +558,12 @@ impl Supervisor {
     fn give_up(&mut self, switch: &Switch, before: Before, why: Problem) -> Step {
         let pause = switch.pause();
         let (notes, process) = (switch.notes(), switch.new.place.process_id.clone());
+        let in_force = notes.read().map(|said| said.in_force.map(|in_force| in_force.plan));
+        if !matches!(in_force, Ok(Some(plan)) if plan == before.pipeline.plan_hash)
+            && let Err(why) = put_in_force(&notes, &before.pipeline)
+        {
+            tracing::warn!(pipeline = &*before.pipeline.topology.pipeline, "{}", why.message);
+        }
         let done = Done {
             pause: pause(),
             ..Done::refused(self.go_back(before, why))

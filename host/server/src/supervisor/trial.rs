@@ -138,7 +138,12 @@ impl Supervisor {
     /// Goes back behind a restart. Answers how long records stood still.
     fn restart_before(&mut self, index: usize, trial: Trial, changes: Vec<diff::Change>) -> Result<Duration, Done> {
         let Trial { pipeline, made, .. } = trial;
-        let others = self.others(index, &pipeline).unwrap_or_default();
+        let others = self.others(index, &pipeline).map_err(|error| {
+            Done::refused(vec![problem(
+                error.code().0,
+                format!("looking for other processes of the pipeline: {error}"),
+            )])
+        })?;
         if let Some(other) = others.first() {
             return Err(Done::refused(vec![problem(
                 NOT_TOGETHER,

@@ -477,6 +477,7 @@ impl Job {
             control: self.control.clone(),
             observer: Arc::new(Observer::default()),
             taps: Taps::default(),
+            gate: None,
         })
     }
 }
