@@ -491,6 +491,10 @@ fn read_page(
         polled.clear();
         let left = deadline.saturating_duration_since(Instant::now());
         reader.poll(left, bounds, &mut polled)?;
+        // What was the end before is none any more.
+        for batch in polled.batches.iter().filter(|batch| !batch.is_empty()) {
+            ends.remove(&batch.partition);
+        }
         let mut expired = Vec::new();
         for event in polled.events.drain(..) {
             match event {
