@@ -280,13 +280,13 @@ pub(super) async fn show(State(api): State<Arc<Api>>, Path(topic): Path<String>)
 
 /// Creates a topic of the embedded log
 ///
-/// One that exists is left as it is.
+/// One that exists is left as it is. A topic that is a pipeline's own is refused.
 #[utoipa::path(put, path = "/v1/topics/{topic}", params(("topic" = String, Path, description = "Its name")), request_body = Wanted, responses(
     (status = 200, description = "It is there", body = Topic),
     (status = 400, description = "The body is no JSON, or the name or the number cannot be", body = Problem, content_type = "application/problem+json"),
     (status = 401, body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "The token does not allow it, or another site asks", body = Problem, content_type = "application/problem+json"),
-    (status = 409, description = "The log is not embedded", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "The log is not embedded, or the topic is a pipeline's own", body = Problem, content_type = "application/problem+json"),
     (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
     (status = 415, description = "The body is not said to be JSON", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "The body is other JSON", body = Problem, content_type = "application/problem+json"),
@@ -298,6 +298,7 @@ pub(super) async fn create(
     Body(wanted): Body<Wanted>,
 ) -> Result<Json<Topic>, Problem> {
     let log = log_of(&api)?;
+    refuse_ours(&api, &topic)?;
     let partitions = wanted.partitions;
     if !(1..=PARTITIONS_MAX).contains(&partitions) {
         return Err(Problem::bad_body(format!(
