@@ -233,9 +233,16 @@ async fn ask<T: Send + 'static>(
     asked.await.map_err(|_| Problem::ending())?
 }
 
+/// To read records, which may take as long as is waited for them.
 fn look(api: &Api) -> Result<OwnedSemaphorePermit, Problem> {
     let permit = Arc::clone(&api.reading).try_acquire_owned();
     permit.map_err(|_| Problem::busy())
+}
+
+/// To ask about a topic, or to create one. Those who read records do not stand in the way.
+async fn look_briefly(api: &Api) -> Result<OwnedSemaphorePermit, Problem> {
+    let permit = Arc::clone(&api.asking).acquire_owned().await;
+    permit.map_err(|_| Problem::ending())
 }
 
 fn partitions_of(log: &dyn Log, topic: &str) -> Result<u32, Problem> {
@@ -275,7 +282,8 @@ fn edges_of(log: &dyn Log, topic: &str) -> Result<Topic, Problem> {
 ))]
 pub(super) async fn show(State(api): State<Arc<Api>>, Path(topic): Path<String>) -> Result<Json<Topic>, Problem> {
     let log = log_of(&api)?;
-    ask(look(&api)?, move || edges_of(&*log, &topic)).await.map(Json)
+    let permit = look_briefly(&api).await?;
+    ask(permit, move || edges_of(&*log, &topic)).await.map(Json)
 }
 
 /// Creates a topic of the embedded log
@@ -305,7 +313,8 @@ pub(super) async fn create(
             "`partitions` is {partitions}; it is 1 to {PARTITIONS_MAX}"
         )));
     }
-    let created = ask(look(&api)?, move || {
+    let permit = look_briefly(&api).await?;
+    let created = ask(permit, move || {
         let new = NewTopic {
             name: topic.clone(),
             partitions,
