@@ -136,12 +136,12 @@ impl Linked {
             Ok(Err(message)) => return Err(QueryError::Failed(failed(CallErrorKind::Refused, message))),
             Err(error) => return Err(QueryError::Failed(call_error(&error, live.store.data()))),
         };
-        let answer = checked(response)?;
         let mut updates = Vec::new();
         live.store.data_mut().metrics.drain_into(&mut updates);
         self.inner.metrics.apply(&updates);
+        // An answer that is refused is no reason to start another instance.
         permit.live = live.is_kept().then_some(live);
-        Ok(answer)
+        checked(response).map_err(QueryError::Failed)
     }
 }
 

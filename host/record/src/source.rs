@@ -9,7 +9,7 @@ pub enum SourceError {
     /// The source cannot be read: a missing file, a right.
     #[error("cannot read {what}: {source}")]
     Io {
-        /// The file, or standard input.
+        /// The source's file, or standard input.
         what: String,
         /// What the system said.
         source: std::io::Error,
@@ -17,7 +17,7 @@ pub enum SourceError {
     /// The source is not what it was when the position was committed.
     #[error("{what} has changed since it was last read: {why}; `wasmill reset` starts it anew")]
     Changed {
-        /// The file.
+        /// The source's file.
         what: String,
         /// How one can tell.
         why: String,

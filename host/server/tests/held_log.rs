@@ -348,6 +348,8 @@ fn topics_over_http() {
         "{problem}"
     );
     process.json(&path);
+    let path = format!("/v1/topics/{internal}");
+    assert_eq!(send("PUT", &path, &json!({"partitions": 2})).0, 409);
 
     for (path, expected) in [
         ("/v1/topics/none", 404),

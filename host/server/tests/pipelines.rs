@@ -265,7 +265,7 @@ fn input_that_does_not_parse_stops_its_source_and_nothing_around_it_is_lost() {
         assert_eq!(ran.code, Some(1), "{ran:?}");
         let value: Value = serde_json::from_str(&ran.stdout).expect("one line of JSON");
         let message = value["failures"][0]["message"].as_str().unwrap_or_default();
-        assert!(message.contains("lines.txt, line 701"), "{value}");
+        assert!(message.contains("the file of source `lines`, line 701"), "{value}");
         // What stands before it is in the source's topic. The run ended without waiting for the rest.
         assert!(numbers(dir.path(), "copy-lines").into_iter().eq(0..700));
     }

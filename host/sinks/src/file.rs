@@ -67,7 +67,8 @@ impl FileSink {
     }
 
     fn error(&self, error: &io::Error) -> SinkError {
-        let what = format!("sink {}: file {}: {error}", self.name, self.settings.path.display());
+        // Without the path, which may have secrets in it.
+        let what = format!("sink {}: its file cannot be written: {error}", self.name);
         match error.kind() {
             ErrorKind::NotFound => SinkError::Fatal {
                 what: format!("{what}; create the directory, or correct `path`"),

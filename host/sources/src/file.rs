@@ -15,6 +15,8 @@ const SETTLED_AFTER: Duration = Duration::from_secs(1);
 
 pub(crate) struct FileFeed {
     path: PathBuf,
+    /// For people.
+    what: String,
     /// `None` before the first read.
     file: Option<File>,
     /// Where the end was seen, and since when.
@@ -22,9 +24,10 @@ pub(crate) struct FileFeed {
 }
 
 impl FileFeed {
-    pub(crate) fn new(path: PathBuf) -> Self {
+    pub(crate) fn new(path: PathBuf, what: String) -> Self {
         Self {
             path,
+            what,
             file: None,
             end_seen: None,
         }
@@ -70,7 +73,7 @@ fn open_regular(path: &Path) -> io::Result<File> {
 
 impl Feed for FileFeed {
     fn what(&self) -> String {
-        self.path.display().to_string()
+        self.what.clone()
     }
 
     fn restart(&mut self) -> Result<(), SourceError> {

@@ -45,7 +45,7 @@ pub fn open(connector: &Connector) -> Result<Box<dyn Source>, SourceError> {
         source: io::Error::new(io::ErrorKind::InvalidInput, why),
     };
     let parsed = match connector.kind.as_str() {
-        "file" => settings::parse(&connector.settings).and_then(text::from_file),
+        "file" => settings::parse(&connector.settings).and_then(|settings| text::from_file(settings, &connector.name)),
         "stdin" => settings::parse(&connector.settings).and_then(text::from_stdin),
         "generator" => settings::parse(&connector.settings).and_then(generator::from_settings),
         kind => Err(format!("its type is `{kind}`, not `file`, `stdin` or `generator`")),

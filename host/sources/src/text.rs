@@ -52,14 +52,21 @@ pub(crate) enum Fill {
 }
 
 enum Input {
-    File(PathBuf),
+    File {
+        path: PathBuf,
+        /// For people. Without the path, which may have secrets in it.
+        what: String,
+    },
     /// Standard input; something like it in tests.
     Pipe(Box<dyn Fn() -> io::Result<Arc<Mutex<Pipe>>> + Send>),
 }
 
-pub(crate) fn from_file(settings: FileSettings) -> Result<Box<dyn Source>, String> {
+pub(crate) fn from_file(settings: FileSettings, name: &str) -> Result<Box<dyn Source>, String> {
     let mut source = TextSource::new(
-        Input::File(settings.path),
+        Input::File {
+            path: settings.path,
+            what: format!("the file of source `{name}`"),
+        },
         Cutter::new(settings.format, settings.delimiter)?,
     );
     source.repeat = settings.repeat;
@@ -132,7 +139,7 @@ impl TextSource {
 
     fn what(&self) -> String {
         match &self.input {
-            Input::File(path) => path.display().to_string(),
+            Input::File { what, .. } => what.clone(),
             Input::Pipe(_) => pipe::WHAT.to_owned(),
         }
     }
@@ -146,7 +153,10 @@ impl TextSource {
 
     fn connect(&mut self) -> Result<(), SourceError> {
         let (feed, id): (Box<dyn Feed>, String) = match &self.input {
-            Input::File(path) => (Box::new(FileFeed::new(path.clone())), FILE_INPUT.to_owned()),
+            Input::File { path, what } => {
+                let feed = FileFeed::new(path.clone(), what.clone());
+                (Box::new(feed), FILE_INPUT.to_owned())
+            }
             Input::Pipe(pipe) => {
                 let pipe = pipe().map_err(|source| SourceError::Io {
                     what: pipe::WHAT.to_owned(),

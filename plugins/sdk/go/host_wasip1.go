@@ -16,6 +16,7 @@ import (
 	"wasmill/internal/bindings/imports/wasmill_plugin_metrics"
 	"wasmill/internal/bindings/imports/wasmill_plugin_state"
 	"wasmill/internal/bindings/imports/wasmill_plugin_timers"
+	witRuntime "wasmill/internal/bindings/wit/runtime"
 	witTypes "wasmill/internal/bindings/wit/types"
 	"wasmill/internal/core"
 )
@@ -66,10 +67,14 @@ func reportPanic() {
 }
 
 // wasmHost is the host that runs the component.
+//
+// What the host writes is pinned until the next call of the plugin, which in a migration or a query may read much: what
+// is read is unpinned as soon as slices hold it.
 type wasmHost struct{}
 
 func (wasmHost) Get(store uint32, key []byte) ([]byte, bool) {
 	value := wasmill_plugin_state.Get(store, key)
+	witRuntime.Unpin()
 	if value.IsNone() {
 		return nil, false
 	}
@@ -77,7 +82,9 @@ func (wasmHost) Get(store uint32, key []byte) ([]byte, bool) {
 }
 
 func (wasmHost) GetMany(store uint32, keys core.Column) core.Column {
-	return wasmill_plugin_state.GetMany(store, keys)
+	values := wasmill_plugin_state.GetMany(store, keys)
+	witRuntime.Unpin()
+	return values
 }
 
 func (wasmHost) PutMany(store uint32, keys, values core.Column) {
@@ -94,6 +101,7 @@ func (wasmHost) Scan(store uint32, prefix, after []byte, limit uint32) core.Page
 		from = witTypes.Some(after)
 	}
 	page := wasmill_plugin_state.Scan(store, prefix, from, limit)
+	witRuntime.Unpin()
 	return core.Page{Keys: page.Keys, Values: page.Values, More: page.More}
 }
 

@@ -50,6 +50,8 @@ const REQUESTS_MAX: usize = 64;
 const LOOKING_MAX: usize = 4;
 /// Those who read topics at once.
 const READERS_MAX: usize = 16;
+/// Those who ask about topics at once. The others wait: it does not take long.
+const ASKING_MAX: usize = 4;
 /// Those who write records at once; others wait for their turn.
 const WRITERS_MAX: usize = 2;
 /// Connections at once; others are closed. Each is a file of the process, of which the log needs some too.
@@ -87,6 +89,8 @@ pub(crate) struct Api {
     changing: Arc<Semaphore>,
     /// For those who read topics, which may wait for records.
     reading: Arc<Semaphore>,
+    /// For those who ask about topics, or create some.
+    asking: Arc<Semaphore>,
     /// For those who write records.
     writing: Arc<Semaphore>,
     /// Records without a key go to each partition in turn.
@@ -280,6 +284,7 @@ pub(crate) fn serve(
         looking: Arc::new(Semaphore::new(LOOKING_MAX)),
         changing: Arc::new(Semaphore::new(1)),
         reading: Arc::new(Semaphore::new(READERS_MAX)),
+        asking: Arc::new(Semaphore::new(ASKING_MAX)),
         writing: Arc::new(Semaphore::new(WRITERS_MAX)),
         turn: AtomicU32::new(0),
     });

@@ -233,9 +233,16 @@ async fn ask<T: Send + 'static>(
     asked.await.map_err(|_| Problem::ending())?
 }
 
+/// To read records, which may take as long as is waited for them.
 fn look(api: &Api) -> Result<OwnedSemaphorePermit, Problem> {
     let permit = Arc::clone(&api.reading).try_acquire_owned();
     permit.map_err(|_| Problem::busy())
+}
+
+/// To ask about a topic, or to create one. Those who read records do not stand in the way.
+async fn look_briefly(api: &Api) -> Result<OwnedSemaphorePermit, Problem> {
+    let permit = Arc::clone(&api.asking).acquire_owned().await;
+    permit.map_err(|_| Problem::ending())
 }
 
 fn partitions_of(log: &dyn Log, topic: &str) -> Result<u32, Problem> {
@@ -275,18 +282,19 @@ fn edges_of(log: &dyn Log, topic: &str) -> Result<Topic, Problem> {
 ))]
 pub(super) async fn show(State(api): State<Arc<Api>>, Path(topic): Path<String>) -> Result<Json<Topic>, Problem> {
     let log = log_of(&api)?;
-    ask(look(&api)?, move || edges_of(&*log, &topic)).await.map(Json)
+    let permit = look_briefly(&api).await?;
+    ask(permit, move || edges_of(&*log, &topic)).await.map(Json)
 }
 
 /// Creates a topic of the embedded log
 ///
-/// One that exists is left as it is.
+/// One that exists is left as it is. A topic that is a pipeline's own is refused.
 #[utoipa::path(put, path = "/v1/topics/{topic}", params(("topic" = String, Path, description = "Its name")), request_body = Wanted, responses(
     (status = 200, description = "It is there", body = Topic),
     (status = 400, description = "The body is no JSON, or the name or the number cannot be", body = Problem, content_type = "application/problem+json"),
     (status = 401, body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "The token does not allow it, or another site asks", body = Problem, content_type = "application/problem+json"),
-    (status = 409, description = "The log is not embedded", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "The log is not embedded, or the topic is a pipeline's own", body = Problem, content_type = "application/problem+json"),
     (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
     (status = 415, description = "The body is not said to be JSON", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "The body is other JSON", body = Problem, content_type = "application/problem+json"),
@@ -298,13 +306,15 @@ pub(super) async fn create(
     Body(wanted): Body<Wanted>,
 ) -> Result<Json<Topic>, Problem> {
     let log = log_of(&api)?;
+    refuse_ours(&api, &topic)?;
     let partitions = wanted.partitions;
     if !(1..=PARTITIONS_MAX).contains(&partitions) {
         return Err(Problem::bad_body(format!(
             "`partitions` is {partitions}; it is 1 to {PARTITIONS_MAX}"
         )));
     }
-    let created = ask(look(&api)?, move || {
+    let permit = look_briefly(&api).await?;
+    let created = ask(permit, move || {
         let new = NewTopic {
             name: topic.clone(),
             partitions,
@@ -491,6 +501,10 @@ fn read_page(
         polled.clear();
         let left = deadline.saturating_duration_since(Instant::now());
         reader.poll(left, bounds, &mut polled)?;
+        // What was the end before is none any more.
+        for batch in polled.batches.iter().filter(|batch| !batch.is_empty()) {
+            ends.remove(&batch.partition);
+        }
         let mut expired = Vec::new();
         for event in polled.events.drain(..) {
             match event {

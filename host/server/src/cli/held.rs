@@ -1,7 +1,8 @@
 //! The topics of an embedded log that another process has open, through the API of that process.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use record::log::{Edge, Isolation, LogError, LogEvent, PollLimit, Polled, Reader};
 use record::offset::NO_TIMESTAMP;
@@ -19,6 +20,9 @@ use crate::records::{self, bytes_value, headers_value};
 
 /// As JSON it grows, and has to stay below what the API takes.
 const BATCH_BYTES: usize = 1 << 20;
+/// How long a process that is busy, or not there yet, is asked again.
+const BUSY_TIME: Duration = Duration::from_secs(15);
+const BUSY_PAUSE: Duration = Duration::from_millis(200);
 
 /// The process that has the log.
 pub(super) struct Held(Client);
@@ -32,37 +36,45 @@ impl Held {
         RemoteArgs::at(api, token.clone()).client().map(Self)
     }
 
-    /// Asks; none where there is no such topic.
+    /// Asks; none where there is no such topic. What may be asked twice is asked again while the process is busy.
     fn ask<T: DeserializeOwned>(
         &self,
-        method: Method,
+        method: &Method,
         path: &[&str],
         params: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Option<T>, LogError> {
         let path = [&["v1", "topics"], path].concat();
-        match self
-            .0
-            .ask(method, &path, params, body)
-            .map_err(|failure| fatal(&failure))?
-        {
-            Answer::Good(answer) => Ok(Some(answer)),
-            Answer::Refused(problem) if problem.status == StatusCode::NOT_FOUND.as_u16() => Ok(None),
-            Answer::Refused(problem) => Err(LogError::Fatal {
-                what: format!("{}; {}", problem.title, problem.detail),
-            }),
+        let may_repeat = *method == Method::GET || *method == Method::PUT;
+        let deadline = Instant::now() + BUSY_TIME;
+        loop {
+            let asked = self.0.ask(method.clone(), &path, params, body);
+            let problem = match asked.map_err(|failure| fatal(&failure))? {
+                Answer::Good(answer) => return Ok(Some(answer)),
+                Answer::Refused(problem) => problem,
+            };
+            if problem.status == StatusCode::NOT_FOUND.as_u16() {
+                return Ok(None);
+            }
+            let is_busy = problem.status == StatusCode::SERVICE_UNAVAILABLE.as_u16();
+            if !(is_busy && may_repeat && Instant::now() < deadline) {
+                return Err(LogError::Fatal {
+                    what: format!("{}; {}", problem.title, problem.detail),
+                });
+            }
+            sleep(BUSY_PAUSE);
         }
     }
 
     fn topic(&self, name: &str) -> Result<Option<Topic>, LogError> {
-        self.ask(Method::GET, &[name], &[], None)
+        self.ask(&Method::GET, &[name], &[], None)
     }
 
     /// As [`Self::ask`], of a topic that has to be there.
     fn records<T: DeserializeOwned>(
         &self,
         topic: &str,
-        method: Method,
+        method: &Method,
         params: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<T, LogError> {
@@ -87,7 +99,7 @@ impl Topics for Held {
 
     fn create(&self, topic: &str, partitions: u32) -> Result<(), LogError> {
         let wanted = json!({"partitions": partitions});
-        self.ask::<Topic>(Method::PUT, &[topic], &[], Some(&wanted))?;
+        self.ask::<Topic>(&Method::PUT, &[topic], &[], Some(&wanted))?;
         Ok(())
     }
 
@@ -138,7 +150,7 @@ impl Topics for Held {
                 ),
             });
         }
-        let _: Written = self.records(topic, Method::POST, &[], Some(&body))?;
+        let _: Written = self.records(topic, &Method::POST, &[], Some(&body))?;
         Ok(())
     }
 
@@ -179,7 +191,7 @@ impl Reader for HeldReader<'_> {
             ("wait_ms", wait.to_string()),
         ];
         let params: Vec<(&str, &str)> = params.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let page: Records = self.held.records(topic, Method::GET, &params, None)?;
+        let page: Records = self.held.records(topic, &Method::GET, &params, None)?;
         self.is_at_end = page.records.is_empty();
         for skipped in &page.skipped {
             tracing::warn!(

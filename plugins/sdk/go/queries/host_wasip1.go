@@ -7,6 +7,7 @@ import (
 	// The component's export.
 	_ "wasmill/internal/bindings/exports/wit_query_exports"
 	"wasmill/internal/bindings/imports/wasmill_plugin_stores"
+	witRuntime "wasmill/internal/bindings/wit/runtime"
 	witTypes "wasmill/internal/bindings/wit/types"
 	"wasmill/internal/core"
 )
@@ -26,11 +27,12 @@ func init() {
 	}
 }
 
-// wasmPeers are the stores of the host that runs the component.
+// wasmPeers are the stores of the host that runs the component. What is read is unpinned as soon as slices hold it.
 type wasmPeers struct{}
 
 func (wasmPeers) Get(transform, store string, key []byte) ([]byte, bool) {
 	value := wasmill_plugin_stores.Get(transform, store, key)
+	witRuntime.Unpin()
 	if value.IsNone() {
 		return nil, false
 	}
@@ -38,7 +40,9 @@ func (wasmPeers) Get(transform, store string, key []byte) ([]byte, bool) {
 }
 
 func (wasmPeers) GetMany(transform, store string, keys core.Column) core.Column {
-	return wasmill_plugin_stores.GetMany(transform, store, keys)
+	values := wasmill_plugin_stores.GetMany(transform, store, keys)
+	witRuntime.Unpin()
+	return values
 }
 
 func (wasmPeers) Scan(transform, store string, prefix, after []byte, limit uint32) core.Page {
@@ -47,5 +51,6 @@ func (wasmPeers) Scan(transform, store string, prefix, after []byte, limit uint3
 		from = witTypes.Some(after)
 	}
 	page := wasmill_plugin_stores.Scan(transform, store, prefix, from, limit)
+	witRuntime.Unpin()
 	return core.Page{Keys: page.Keys, Values: page.Values, More: page.More}
 }

@@ -80,6 +80,15 @@ class Reading(unittest.TestCase):
             harness.stored("count")[b"k%04d" % i] = bytes(8)
         self.assertEqual(harness.ask("5000?prefix=k").json()[0::2], [1000, True])
         self.assertEqual(harness.ask("5000?prefix=k&after=k0999").json()[0::2], [500, False])
+        # More than the host's own numbers hold.
+        self.assertEqual(harness.ask("99999999999?prefix=k").json()[0::2], [1000, True])
+        self.assertEqual(harness.ask("0").json(), [0, [], True])
+
+    def test_wrong_limits(self) -> None:
+        limits: list[Any] = [-1, 1.5, True, "9", None]
+        for limit in limits:
+            with self.assertRaisesRegex(ValueError, "a limit is a whole number"):
+                asked(lambda query, reader, limit=limit: reader.scan(COUNT, limit=limit))
 
     def test_what_cannot_be_read(self) -> None:
         reads = [

@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 _STATUS_MIN = 200
 _STATUS_MAX = 599
+_PAGE_MAX = 1_000
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,9 @@ class Reader:
 
         The host gives at most 1000 and about 1 MiB, so go by :attr:`Entries.more`.
         """
+        if type(limit) is not int or limit < 0:
+            raise ValueError(f"a limit is a whole number from 0 on, not {limit!r}")
+        limit = min(limit, _PAGE_MAX)
         start, last = key_bytes(prefix, "a prefix"), None if after is None else key_bytes(after)
         if self._transform is None:
             page = self._host.state_scan(number_of(self._stores, store), start, last, limit)
