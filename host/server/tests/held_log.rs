@@ -216,7 +216,9 @@ fn who_may_look_may_not_write() {
     for args in [&produce[..], &consume] {
         let ran = with("sesame-wrong-0123456789", args);
         assert!(
-            ran.code == Some(1) && ran.stderr.contains("a token is missing"),
+            ran.code == Some(1)
+                && ran.stderr.contains("a token is missing")
+                && ran.stderr.contains("set WASMILL_TOKEN"),
             "{}",
             ran.golden()
         );

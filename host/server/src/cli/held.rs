@@ -39,7 +39,7 @@ impl Held {
     /// No client can be made.
     pub(super) fn new(api: Url, token: &TokenArgs) -> Result<Self, Failure> {
         Ok(Self {
-            client: RemoteArgs::at(api, token.clone()).client()?,
+            client: RemoteArgs::found(api, token.clone()).client()?,
             ids: Mutex::default(),
         })
     }
@@ -66,8 +66,13 @@ impl Held {
             }
             let is_busy = problem.status == StatusCode::SERVICE_UNAVAILABLE.as_u16();
             if !(is_busy && may_repeat && Instant::now() < deadline) {
+                let next = if problem.status == StatusCode::UNAUTHORIZED.as_u16() {
+                    "set WASMILL_TOKEN to a token of the process that has the log"
+                } else {
+                    problem.detail.as_str()
+                };
                 return Err(LogError::Fatal {
-                    what: format!("{}; {}", problem.title, problem.detail),
+                    what: format!("{}; {next}", problem.title),
                 });
             }
             sleep(BUSY_PAUSE);
