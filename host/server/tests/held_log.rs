@@ -216,7 +216,9 @@ fn who_may_look_may_not_write() {
     for args in [&produce[..], &consume] {
         let ran = with("sesame-wrong-0123456789", args);
         assert!(
-            ran.code == Some(1) && ran.stderr.contains("a token is missing"),
+            ran.code == Some(1)
+                && ran.stderr.contains("a token is missing")
+                && ran.stderr.contains("set WASMILL_TOKEN"),
             "{}",
             ran.golden()
         );
@@ -350,6 +352,21 @@ fn topics_over_http() {
     process.json(&path);
     let path = format!("/v1/topics/{internal}");
     assert_eq!(send("PUT", &path, &json!({"partitions": 2})).0, 409);
+
+    // Who means a topic that there is not any more neither reads nor writes the one that has its name now.
+    let one_more = json!({"records": [{"value": "e"}]});
+    let right = format!("/v1/topics/t/records?topic_id={}", topic["id"].as_str().unwrap());
+    assert_eq!(process.read(&right).0, 200);
+    assert_eq!(send("POST", &right, &one_more).0, 200);
+    let wrong = "/v1/topics/t/records?topic_id=another";
+    let before = process.json("/v1/topics/t");
+    assert_eq!(process.read(wrong).0, 409);
+    let (status, problem) = send("POST", wrong, &one_more);
+    assert_eq!(
+        (status, &problem["title"]),
+        (409, &json!("topic `t` is another one now"))
+    );
+    assert_eq!(process.json("/v1/topics/t"), before);
 
     for (path, expected) in [
         ("/v1/topics/none", 404),

@@ -109,7 +109,7 @@ impl Problem {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             format!("the log: {error}"),
-            "look at the broker, and try again",
+            "look at what it is on, the brokers or the directory, and try again",
         )
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
-use record::log::{Edge, Isolation, Log, LogError, LogEvent, NewTopic, PollLimit, Polled};
+use record::log::{Edge, Isolation, Log, LogError, LogEvent, NewTopic, PollLimit, Polled, TopicInfo};
 use record::partitioner::partition_for_key;
 use record::{Batch, NextOffset, TopicPartition};
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,8 @@ const LOG_TIME: Duration = Duration::from_secs(8);
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Topic {
     pub(crate) name: String,
+    /// Another one where the topic was deleted and created again.
+    pub(crate) id: String,
     /// By number.
     pub(crate) partitions: Vec<Edges>,
 }
@@ -76,6 +78,16 @@ pub(super) struct Page {
     /// Wait so long for records where there are none.
     #[param(minimum = 0, maximum = 5000, default = 0)]
     wait_ms: Option<u64>,
+    /// `id` of the topic that is meant: 409 where it is another one now.
+    topic_id: Option<String>,
+}
+
+/// Which topic is meant.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Meant {
+    /// `id` of the topic that is meant: 409 where it is another one now.
+    topic_id: Option<String>,
 }
 
 /// A record of a topic, as `wasmill consume --json` prints it.
@@ -245,14 +257,22 @@ async fn look_briefly(api: &Api) -> Result<OwnedSemaphorePermit, Problem> {
     permit.map_err(|_| Problem::ending())
 }
 
-fn partitions_of(log: &dyn Log, topic: &str) -> Result<u32, Problem> {
+/// What a topic is. `id`: that of the one that is meant, where only that will do.
+fn info_of(log: &dyn Log, topic: &str, id: Option<&str>) -> Result<TopicInfo, Problem> {
     let found = log.topics(&[topic], LOG_TIME).map_err(|error| problem_of(&error))?;
     let info = found.into_iter().next().flatten().ok_or_else(|| no_topic(topic))?;
-    Ok(info.partitions)
+    if id.is_some_and(|id| id != info.id) {
+        return Err(Problem::conflict(
+            format!("topic `{topic}` is another one now"),
+            "it was created anew, or is in another log: begin again with what GET /v1/topics/NAME says",
+        ));
+    }
+    Ok(info)
 }
 
-fn edges_of(log: &dyn Log, topic: &str) -> Result<Topic, Problem> {
-    let count = partitions_of(log, topic)?;
+/// As [`info_of`], with what its partitions hold.
+fn edges_of(log: &dyn Log, topic: &str, id: Option<&str>) -> Result<Topic, Problem> {
+    let TopicInfo { id, partitions: count } = info_of(log, topic, id)?;
     let places: Vec<_> = (0..count)
         .map(|partition| TopicPartition::new(topic, partition))
         .collect();
@@ -262,6 +282,7 @@ fn edges_of(log: &dyn Log, topic: &str) -> Result<Topic, Problem> {
     let partitions = (0..count).zip(starts).zip(ends);
     Ok(Topic {
         name: topic.to_owned(),
+        id,
         partitions: partitions
             .map(|((partition, start), end)| Edges {
                 partition,
@@ -283,7 +304,7 @@ fn edges_of(log: &dyn Log, topic: &str) -> Result<Topic, Problem> {
 pub(super) async fn show(State(api): State<Arc<Api>>, Path(topic): Path<String>) -> Result<Json<Topic>, Problem> {
     let log = log_of(&api)?;
     let permit = look_briefly(&api).await?;
-    ask(permit, move || edges_of(&*log, &topic)).await.map(Json)
+    ask(permit, move || edges_of(&*log, &topic, None)).await.map(Json)
 }
 
 /// Creates a topic of the embedded log
@@ -326,7 +347,7 @@ pub(super) async fn create(
             LogError::Fatal { what } => Problem::bad_body(what),
             error => problem_of(&error),
         })?;
-        edges_of(&*log, &topic)
+        edges_of(&*log, &topic, None)
     });
     created.await.map(Json)
 }
@@ -334,13 +355,13 @@ pub(super) async fn create(
 /// Writes records to a topic of the embedded log
 ///
 /// In one batch: all of them are there when this has answered, or none. A topic that is a pipeline's own is refused.
-#[utoipa::path(post, path = "/v1/topics/{topic}/records", params(("topic" = String, Path, description = "Its name")), request_body = NewRecords, responses(
+#[utoipa::path(post, path = "/v1/topics/{topic}/records", params(("topic" = String, Path, description = "Its name"), Meant), request_body = NewRecords, responses(
     (status = 200, body = Written),
     (status = 400, description = "The body is no JSON, or a record is none", body = Problem, content_type = "application/problem+json"),
     (status = 401, body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "The token does not allow it, or another site asks", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "There is no such topic", body = Problem, content_type = "application/problem+json"),
-    (status = 409, description = "The log is not embedded, or the topic is a pipeline's own", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "The log is not embedded, or the topic is a pipeline's own, or not the one that is meant", body = Problem, content_type = "application/problem+json"),
     (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
     (status = 415, description = "The body is not said to be JSON", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "The body is other JSON", body = Problem, content_type = "application/problem+json"),
@@ -349,13 +370,14 @@ pub(super) async fn create(
 pub(super) async fn write(
     State(api): State<Arc<Api>>,
     Path(topic): Path<String>,
+    Params(meant): Params<Meant>,
     Turn(turn): Turn,
     Body(new): Body<NewRecords>,
 ) -> Result<Json<Written>, Problem> {
     let log = log_of(&api)?;
     refuse_ours(&api, &topic)?;
     let asked = ask(turn, move || {
-        let partitions = partitions_of(&*log, &topic)?;
+        let partitions = info_of(&*log, &topic, meant.topic_id.as_deref())?.partitions;
         let count = new.records.len();
         let first = api
             .turn
@@ -405,7 +427,7 @@ fn batch_of(topic: &str, partitions: u32, new: NewRecords, turn: u32) -> Result<
     (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
     (status = 401, body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "There is no such topic", body = Problem, content_type = "application/problem+json"),
-    (status = 409, description = "The log is not embedded", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "The log is not embedded, or the topic not the one that is meant", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "The log is away, or too many read already", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn read(
@@ -427,7 +449,8 @@ pub(super) async fn read(
         )));
     }
     let asked = ask(look(&api)?, move || {
-        let places = places_of(&*log, &topic, page.from.as_deref())?;
+        let edges = edges_of(&*log, &topic, page.topic_id.as_deref())?;
+        let places = places_of(edges, page.from.as_deref())?;
         read_page(&*log, &topic, places, limit, Duration::from_millis(wait_ms)).map_err(|error| problem_of(&error))
     });
     asked.await.map(Json)
@@ -436,8 +459,12 @@ pub(super) async fn read(
 /// Partitions and the offsets to read there next; those first that come first.
 type Places = Vec<(u32, i64)>;
 
-fn places_of(log: &dyn Log, topic: &str, from: Option<&str>) -> Result<Places, Problem> {
-    let edges = edges_of(log, topic)?.partitions;
+fn places_of(topic: Topic, from: Option<&str>) -> Result<Places, Problem> {
+    let Topic {
+        name,
+        partitions: edges,
+        ..
+    } = topic;
     let text = match from {
         None | Some("earliest") => return Ok(edges.iter().map(|one| (one.partition, one.start)).collect()),
         Some("latest") => return Ok(edges.iter().map(|one| (one.partition, one.end)).collect()),
@@ -445,7 +472,7 @@ fn places_of(log: &dyn Log, topic: &str, from: Option<&str>) -> Result<Places, P
     };
     let wrong = || {
         Problem::bad_parameter(format!(
-            "`from` is neither `earliest` nor `latest` nor `PARTITION:OFFSET,...` with partitions of `{topic}`"
+            "`from` is neither `earliest` nor `latest` nor `PARTITION:OFFSET,...` with partitions of `{name}`"
         ))
     };
     let mut places = Places::new();

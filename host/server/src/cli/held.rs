@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use record::log::{Edge, Isolation, LogError, LogEvent, PollLimit, Polled, Reader};
 use record::offset::NO_TIMESTAMP;
 use record::{Batch, NextOffset, TopicPartition};
@@ -25,7 +26,11 @@ const BUSY_TIME: Duration = Duration::from_secs(15);
 const BUSY_PAUSE: Duration = Duration::from_millis(200);
 
 /// The process that has the log.
-pub(super) struct Held(Client);
+pub(super) struct Held {
+    client: Client,
+    /// The id that each topic had at the first look, by its name. Another process may answer later, with another log.
+    ids: Mutex<HashMap<String, String>>,
+}
 
 impl Held {
     /// By its API.
@@ -33,7 +38,10 @@ impl Held {
     /// # Errors
     /// No client can be made.
     pub(super) fn new(api: Url, token: &TokenArgs) -> Result<Self, Failure> {
-        RemoteArgs::at(api, token.clone()).client().map(Self)
+        Ok(Self {
+            client: RemoteArgs::found(api, token.clone()).client()?,
+            ids: Mutex::default(),
+        })
     }
 
     /// Asks; none where there is no such topic. What may be asked twice is asked again while the process is busy.
@@ -48,7 +56,7 @@ impl Held {
         let may_repeat = *method == Method::GET || *method == Method::PUT;
         let deadline = Instant::now() + BUSY_TIME;
         loop {
-            let asked = self.0.ask(method.clone(), &path, params, body);
+            let asked = self.client.ask(method.clone(), &path, params, body);
             let problem = match asked.map_err(|failure| fatal(&failure))? {
                 Answer::Good(answer) => return Ok(Some(answer)),
                 Answer::Refused(problem) => problem,
@@ -58,8 +66,13 @@ impl Held {
             }
             let is_busy = problem.status == StatusCode::SERVICE_UNAVAILABLE.as_u16();
             if !(is_busy && may_repeat && Instant::now() < deadline) {
+                let next = if problem.status == StatusCode::UNAUTHORIZED.as_u16() {
+                    "set WASMILL_TOKEN to a token of the process that has the log"
+                } else {
+                    problem.detail.as_str()
+                };
                 return Err(LogError::Fatal {
-                    what: format!("{}; {}", problem.title, problem.detail),
+                    what: format!("{}; {next}", problem.title),
                 });
             }
             sleep(BUSY_PAUSE);
@@ -67,10 +80,20 @@ impl Held {
     }
 
     fn topic(&self, name: &str) -> Result<Option<Topic>, LogError> {
-        self.ask(&Method::GET, &[name], &[], None)
+        let Some(topic) = self.ask::<Topic>(&Method::GET, &[name], &[], None)? else {
+            return Ok(None);
+        };
+        let mut ids = self.ids.lock();
+        let first = ids.entry(name.to_owned()).or_insert_with(|| topic.id.clone());
+        if *first != topic.id {
+            return Err(LogError::Fatal {
+                what: format!("topic `{name}` is another one now; run it again"),
+            });
+        }
+        Ok(Some(topic))
     }
 
-    /// As [`Self::ask`], of a topic that has to be there.
+    /// As [`Self::ask`], of a topic that has to be there, and to be the one that was looked at.
     fn records<T: DeserializeOwned>(
         &self,
         topic: &str,
@@ -78,7 +101,12 @@ impl Held {
         params: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<T, LogError> {
-        let answer = self.ask(method, &[topic, "records"], params, body)?;
+        let id = self.ids.lock().get(topic).cloned();
+        let mut params: Vec<(&str, &str)> = params.to_vec();
+        if let Some(id) = &id {
+            params.push(("topic_id", id.as_str()));
+        }
+        let answer = self.ask(method, &[topic, "records"], &params, body)?;
         answer.ok_or_else(|| LogError::NoTopic {
             topic: topic.to_owned(),
         })

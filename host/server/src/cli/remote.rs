@@ -31,6 +31,9 @@ pub(crate) struct RemoteArgs {
     api: Url,
     #[command(flatten)]
     token: TokenArgs,
+    /// Nobody named the address: it was found at an embedded log.
+    #[arg(skip)]
+    is_found: bool,
 }
 
 /// What the API says.
@@ -70,9 +73,13 @@ impl Client {
 }
 
 impl RemoteArgs {
-    /// The process that answers at an address.
-    pub(super) fn at(api: Url, token: TokenArgs) -> Self {
-        Self { api, token }
+    /// The process whose address was found at its embedded log.
+    pub(super) fn found(api: Url, token: TokenArgs) -> Self {
+        Self {
+            api,
+            token,
+            is_found: true,
+        }
     }
 
     /// For many questions.
@@ -214,10 +221,12 @@ impl RemoteArgs {
         while let Some(source) = why.source() {
             why = source;
         }
-        self.failed(
-            &format!("the API at {} does not answer: {why}", self.api),
-            "name it with `--api`; `wasmill run` says in its log where it is",
-        )
+        let next = if self.is_found {
+            "run it again: it opens the log itself, or finds who has it"
+        } else {
+            "name it with `--api`; `wasmill run` says in its log where it is"
+        };
+        self.failed(&format!("the API at {} does not answer: {why}", self.api), next)
     }
 
     fn connections(&self) -> Result<reqwest::Client, Failure> {
