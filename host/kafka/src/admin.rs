@@ -292,21 +292,10 @@ impl Log for KafkaLog {
     }
 
     fn group_members(&self, group: &str, timeout: Duration) -> Result<Vec<GroupMember>, LogError> {
-        let groups = retried(timeout, |left| {
-            self.stable
-                .fetch_group_list(Some(group), left)
-                .map_err(|e| log_error(&format!("describing group `{group}`"), &e))
-        })?;
-        Ok(groups
-            .groups()
-            .iter()
-            .filter(|found| found.name() == group)
-            .flat_map(|found| found.members())
-            .map(|member| GroupMember {
-                client_id: member.client_id().to_owned(),
-                host: member.client_host().trim_start_matches('/').to_owned(),
-            })
-            .collect())
+        retried(timeout, |left| {
+            native::describe_group(self.stable.client(), group, left)
+                .map_err(|(code, what)| sort(code, format!("describing group `{group}`: {what}")))
+        })
     }
 
     fn delete_records(&self, before: &[(TopicPartition, NextOffset)], timeout: Duration) -> Result<(), LogError> {

@@ -15,7 +15,7 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{Producer as _, ProducerContext, ThreadedProducer};
-use record::log::TopicInfo;
+use record::log::{GroupMember, TopicInfo};
 use record::{NextOffset, TopicPartition};
 
 fn millis(timeout: Duration) -> c_int {
@@ -321,5 +321,81 @@ unsafe fn read_descriptions(
             .iter()
             .map(|name| found.remove(&*name.to_string_lossy()))
             .collect())
+    }
+}
+
+/// The members of a consumer group, of either protocol; none where there is no such group. An error code and sentence
+/// when the request itself failed. rdkafka's list of groups does not see members of the newer protocol (KIP-848).
+pub(crate) fn describe_group<C: ClientContext>(
+    client: &Client<C>,
+    group: &str,
+    timeout: Duration,
+) -> Result<Vec<GroupMember>, (RDKafkaErrorCode, String)> {
+    let Ok(name) = CString::new(group) else {
+        return Ok(Vec::new());
+    };
+    let mut names = [name.as_ptr()];
+    let rk = client.native_ptr();
+    // SAFETY: the client and the name are alive during all calls; what each call creates is
+    // destroyed once, after its last use; results are copied before their event is destroyed.
+    unsafe {
+        let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
+        let options = sys::rd_kafka_AdminOptions_new(rk, kind);
+        let mut message = [0; 256];
+        sys::rd_kafka_AdminOptions_set_request_timeout(options, millis(timeout), message.as_mut_ptr(), message.len());
+        let queue = sys::rd_kafka_queue_new(rk);
+        sys::rd_kafka_DescribeConsumerGroups(rk, names.as_mut_ptr(), names.len(), options, queue);
+        let event = sys::rd_kafka_queue_poll(queue, millis(timeout + Duration::from_secs(1)));
+        let outcome = read_members(event);
+        if !event.is_null() {
+            sys::rd_kafka_event_destroy(event);
+        }
+        sys::rd_kafka_queue_destroy(queue);
+        sys::rd_kafka_AdminOptions_destroy(options);
+        outcome
+    }
+}
+
+/// # Safety
+/// `event` is null or alive during the call.
+unsafe fn read_members(event: *mut sys::rd_kafka_event_t) -> Result<Vec<GroupMember>, (RDKafkaErrorCode, String)> {
+    // SAFETY: the caller's promise; all that is read belongs to the event and is copied.
+    unsafe {
+        if event.is_null() {
+            return Err((RDKafkaErrorCode::OperationTimedOut, "no answer in time".to_owned()));
+        }
+        let code = sys::rd_kafka_event_error(event);
+        if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return Err((code.into(), text(sys::rd_kafka_event_error_string(event))));
+        }
+        let result = sys::rd_kafka_event_DescribeConsumerGroups_result(event);
+        if result.is_null() {
+            return Err((RDKafkaErrorCode::BadMessage, "an answer of another kind".to_owned()));
+        }
+        let mut count = 0;
+        let groups = sys::rd_kafka_DescribeConsumerGroups_result_groups(result, &mut count);
+        let mut members = Vec::new();
+        for i in 0..count {
+            let group = *groups.add(i);
+            let error = sys::rd_kafka_ConsumerGroupDescription_error(group);
+            if !error.is_null() {
+                let code = sys::rd_kafka_error_code(error);
+                if code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND {
+                    continue;
+                }
+                if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                    return Err((code.into(), text(sys::rd_kafka_error_string(error))));
+                }
+            }
+            for member in 0..sys::rd_kafka_ConsumerGroupDescription_member_count(group) {
+                let member = sys::rd_kafka_ConsumerGroupDescription_member(group, member);
+                let host = text(sys::rd_kafka_MemberDescription_host(member));
+                members.push(GroupMember {
+                    client_id: text(sys::rd_kafka_MemberDescription_client_id(member)),
+                    host: host.trim_start_matches('/').to_owned(),
+                });
+            }
+        }
+        Ok(members)
     }
 }

@@ -38,3 +38,8 @@ fn a_closed_member_gives_back() {
 fn positions_commit_with_outputs() {
     cases::positions_and_notes_commit_with_the_outputs(&fresh());
 }
+
+#[test]
+fn members_are_seen() {
+    cases::members_show_their_client_ids(&fresh());
+}
