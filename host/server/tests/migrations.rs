@@ -111,7 +111,8 @@ fn start_migrates_once_or_stands_still(migrating: &str) {
         "{failures}"
     );
     // Nobody reads it by the formats of the version that it does not have.
-    assert_eq!(seen(&process).0, 503);
+    let (status, body) = process.read("/v1/pipelines/seen/query/oracle/seen/room-2");
+    assert_eq!(status, 503, "{body}");
     drop(process);
 
     pipeline(dir, 600, "");
