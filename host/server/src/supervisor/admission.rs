@@ -196,7 +196,7 @@ impl Supervisor {
                 place: Some(pipeline.file.display().to_string()),
                 next: format!(
                     "start the version before, and change the file while it runs: a reload processes them first; or \
-                     forget everything with `wasmill reset {}`",
+                     forget everything with `wasmill reset {}`, with the `--embedded` or `--state-dir` of this run",
                     pipeline.file.display()
                 ),
             });
@@ -209,7 +209,7 @@ impl Supervisor {
                 what: format!("pipeline `{name}` ran with another plan before: {}", all.join("; ")),
                 place: Some(pipeline.file.display().to_string()),
                 next: format!(
-                    "or forget everything once with `wasmill reset {}`",
+                    "or forget everything once with `wasmill reset {}`, with the `--embedded` or `--state-dir` of this run",
                     pipeline.file.display()
                 ),
             });
