@@ -330,15 +330,18 @@ async fn a_lost_answer_is_written_again() {
         .trim_start_matches("mongodb://")
         .split(['/', '?'])
         .next()
+        .and_then(|place| place.rsplit('@').next())
         .expect("a host")
         .to_owned();
+    let query = if system.url.contains('?') { "&" } else { "/?" };
     for (mode, needle) in [
         ("replace", &b"updates"[..]),
         ("update", b"updates"),
         ("insert", b"documents"),
     ] {
         let proxy = Proxy::start(upstream.clone(), needle).await;
-        let url = format!("mongodb://127.0.0.1:{}/?directConnection=true", proxy.port);
+        let through = system.url.replace(&upstream, &format!("127.0.0.1:{}", proxy.port));
+        let url = format!("{}{query}directConnection=true", through.trim_end_matches('/'));
         let mut sink = system.sink(&json!({"url": url, "mode": mode, "timeout_ms": 10_000}));
         open(&mut *sink, 0).await;
         write(&mut *sink, &counts(0, 0, &[("a", Some(1))])).await;
