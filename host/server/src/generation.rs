@@ -19,6 +19,7 @@ use std::sync::Arc;
 use record::log::{Log, LogError};
 use record::topology::{InternalTopics, Node, SubTopology, Topology};
 use serde::{Deserialize, Serialize};
+use task::Member;
 
 use crate::compose::TIMEOUT;
 use crate::control_topic;
@@ -85,6 +86,14 @@ pub(crate) struct Said {
     /// By process.
     pub(crate) ready: BTreeMap<String, String>,
     pub(crate) order: Option<Order>,
+}
+
+impl Said {
+    /// Whether a process that runs the pipeline has said that its files ask for a plan.
+    pub(crate) fn is_ready(&self, member: &Member, plan: &str) -> bool {
+        let mut ready = self.ready.iter();
+        ready.any(|(process, wanted)| member.is_process(process) && wanted == plan)
+    }
 }
 
 impl Holdings {

@@ -112,16 +112,11 @@ impl Supervisor {
         let old = &self.running[index];
         let change = Change::of(old, &new, changes)?;
         let is_same_log = new.pipeline.place == old.pipeline.place;
-        if is_same_log && new.pipeline.plan_hash != old.pipeline.plan_hash {
-            let others = self.others(index, &new.pipeline).map_err(|error| {
-                Done::refused(vec![problem(
-                    error.code().0,
-                    format!("looking for other processes of the pipeline: {error}"),
-                )])
-            })?;
-            if !others.is_empty() {
-                return self.begin_switch(index, new, change, cause);
-            }
+        if is_same_log
+            && new.pipeline.plan_hash != old.pipeline.plan_hash
+            && !self.others_or_refuse(index, &new.pipeline)?.is_empty()
+        {
+            return self.begin_switch(index, new, change, cause);
         }
         let began = Instant::now();
         let old = &mut self.running[index];

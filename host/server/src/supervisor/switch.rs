@@ -141,6 +141,16 @@ impl Supervisor {
         Ok(all)
     }
 
+    /// As [`Self::others`], for a reload that is refused when they cannot be seen.
+    pub(super) fn others_or_refuse(&self, index: usize, new: &Pipeline) -> Result<Vec<Member>, Done> {
+        self.others(index, new).map_err(|error| {
+            Done::refused(vec![problem(
+                error.code().0,
+                format!("looking for other processes of the pipeline: {error}"),
+            )])
+        })
+    }
+
     /// Says that this process has a new plan, and lets the old one run until all have it.
     pub(super) fn begin_switch(
         &mut self,
@@ -172,7 +182,11 @@ impl Supervisor {
         notes
             .announce(process, Some(&switch.new.pipeline.plan_hash))
             .map_err(failed)?;
-        let looked = notes.read().and_then(|said| self.missing(index, &switch, &said));
+        let looked = notes.read().and_then(|said| {
+            let mut others = self.others(index, &switch.new.pipeline)?;
+            others.retain(|other| !said.is_ready(other, &switch.new.pipeline.plan_hash));
+            Ok(others)
+        });
         let (missing, problems) = match looked {
             Ok(missing) => {
                 let behind = |member: &Member| {
@@ -228,18 +242,6 @@ impl Supervisor {
         if let Some(switch) = one.switch.take() {
             take_back(&switch.notes(), &one.place.process_id);
         }
-    }
-
-    /// Processes that run a pipeline and are not ready for the new plan.
-    fn missing(&self, index: usize, switch: &Switch, said: &Said) -> Result<Vec<Member>, LogError> {
-        let mut others = self.others(index, &switch.new.pipeline)?;
-        others.retain(|member| {
-            !said
-                .ready
-                .iter()
-                .any(|(process, plan)| member.is_process(process) && *plan == switch.new.pipeline.plan_hash)
-        });
-        Ok(others)
     }
 
     /// Looks at all pipelines that are on their way to another plan.
@@ -325,20 +327,18 @@ impl Supervisor {
     fn wait(&mut self, index: usize, mut switch: Box<Switch>) -> Step {
         let notes = switch.notes();
         let wanted = switch.new.pipeline.plan_hash.clone();
-        let looked = notes.read().and_then(|said| {
-            Ok((
-                self.missing(index, &switch, &said)?,
-                self.others(index, &switch.new.pipeline)?,
-                said,
-            ))
-        });
-        let (missing, others, said) = match looked {
+        let looked = notes
+            .read()
+            .and_then(|said| Ok((self.others(index, &switch.new.pipeline)?, said)));
+        let (others, said) = match looked {
             Ok(found) => found,
             Err(error) => return not_seen(switch, &error),
         };
         if said.order.as_ref().is_some_and(|order| order.to == wanted) {
             return self.end_old(index, switch);
         }
+        let mut missing = others.clone();
+        missing.retain(|other| !said.is_ready(other, &wanted));
         if !missing.is_empty() {
             if missing != switch.missing {
                 let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
@@ -510,11 +510,7 @@ impl Supervisor {
             }
             return self.follow(index, switch, in_force);
         }
-        let is_ready = |other: &Member| {
-            let mut ready = said.ready.iter();
-            ready.any(|(process, plan)| other.is_process(process) && *plan == order.to)
-        };
-        if let Some(other) = others.iter().find(|other| !is_ready(other)) {
+        if let Some(other) = others.iter().find(|other| !said.is_ready(other, &order.to)) {
             let why = problem(
                 NOT_TOGETHER,
                 format!("process {other} has come since, and its files do not ask for the new plan"),

@@ -138,13 +138,7 @@ impl Supervisor {
     /// Goes back behind a restart. Answers how long records stood still.
     fn restart_before(&mut self, index: usize, trial: Trial, changes: Vec<diff::Change>) -> Result<Duration, Done> {
         let Trial { pipeline, made, .. } = trial;
-        let others = self.others(index, &pipeline).map_err(|error| {
-            Done::refused(vec![problem(
-                error.code().0,
-                format!("looking for other processes of the pipeline: {error}"),
-            )])
-        })?;
-        if let Some(other) = others.first() {
+        if let Some(other) = self.others_or_refuse(index, &pipeline)?.first() {
             return Err(Done::refused(vec![problem(
                 NOT_TOGETHER,
                 format!(
